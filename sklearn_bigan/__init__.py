@@ -1,0 +1,8 @@
+"""BiGAN and ALI as a scikit-learn transformer."""
+
+from importlib.metadata import version
+
+from sklearn_bigan._transformer import BiGANTransformer
+
+__version__ = version("sklearn_bigan")
+__all__ = ["BiGANTransformer", "__version__"]

@@ -1,0 +1,179 @@
+"""What the generator adds to a transformer: the way back, samples, and scores."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sklearn_bigan._inference import map_rows
+from sklearn_bigan._net import BiGANNet
+from sklearn_bigan._parameters import draw_seed
+from sklearn_bigan._randomness import generator_on
+from sklearn_bigan.networks.bigan import BiGAN
+
+# Weight of the discriminator's term in EGBAD's anomaly score.
+EGBAD_WEIGHT = 0.1
+
+
+class GenerationMixin:
+    """Methods of a fitted `BiGANTransformer` that need G or D."""
+
+    features: str
+    device_: str
+    mean_: np.ndarray
+    n_features_in_: int
+    net_: BiGANNet
+    _rows: Callable[[Any], np.ndarray]
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Generate x_hat = G(z) from codes.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_features_out)
+            What `transform` returned; with ``features="all"`` the leading columns are used.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features_in_), dtype float32
+            One generated row for each code.
+
+        Raises
+        ------
+        ValueError
+            With ``features="hidden"``: G maps codes, and hidden features are none.
+        """
+        check_is_fitted(self)
+        if self.features == "hidden":
+            raise ValueError(
+                "inverse_transform needs codes, which features='hidden' leaves out: the generator "
+                "maps z, not hidden features. Use features='latent' or features='all'."
+            )
+        Z = check_array(Z, input_name="Z")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns, but with features={self.features!r} transform gives "
+                f"{self._n_features_out}; pass what transform returned."
+            )
+        codes = Z[:, : self._module.encoder.latent_dim]
+        return self._map(self._module.generator, codes, self.n_features_in_)
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Return G(E(X)).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to reconstruct.
+
+        Returns
+        -------
+        X_hat : ndarray of shape (n_samples, n_features), dtype float32
+            Where G and E invert each other, X itself.
+        """
+        X = self._rows(X)
+        return self._map(lambda x: self._module.generator(self._module(x)), X, X.shape[1])
+
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> np.ndarray:
+        """Generate new rows G(z), z drawn from the prior.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many, at least 1.
+        random_state : int, RandomState instance or None, default=None
+            Determines z.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features_in_), dtype float32
+            The generated rows.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"The 'n_samples' parameter must be at least 1. Got {n_samples!r}.")
+        cpu = torch.device("cpu")
+        noise = generator_on(cpu, draw_seed(random_state))
+        prior, latent_dim = self._module.encoder.prior, self._module.encoder.latent_dim
+        z = prior.sample(n_samples, latent_dim, noise, cpu).numpy()
+        return self._map(self._module.generator, z, self.n_features_in_)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Share of the variation of X that G(E(X)) explains; comparable with PCA's.
+
+        1 - sum (x - G(E(x)))^2 / sum (x - mean_)^2. Higher is better, 1 is perfect, 0 no better
+        than the mean of the training data; negative values are possible.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to reconstruct.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            The R^2 of the reconstruction.
+        """
+        X = self._rows(X)
+        mean = torch.tensor(self.mean_, dtype=torch.float32, device=self.device_)
+
+        def squares(x: Tensor) -> Tensor:
+            x_hat = self._module.generator(self._module(x))
+            return torch.stack([(x - x_hat).square().sum(1), (x - mean).square().sum(1)], dim=1)
+
+        residual, total = self._map(squares, X, 2).sum(axis=0, dtype=np.float64)
+        if total == 0:  # X is its mean: as r2_score has it
+            return 1.0 if residual == 0 else 0.0
+        return float(1 - residual / total)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """How normal each row is: minus the anomaly score of EGBAD (Zenati et al. 2018).
+
+        -(0.9 * ||x - G(E(x))||_1 + 0.1 * ||f(x, E(x)) - f(G(E(x)), E(x))||_1), f the layer of D
+        before the logit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to score.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,), dtype float32
+            Higher is more normal; at most 0.
+        """
+        discriminator, joint = self._module.discriminator, self.net_.blueprint.joint
+
+        def anomaly(x: Tensor) -> Tensor:
+            z_hat = self._module(x)
+            x_hat = self._module.generator(z_hat)
+            z_seen = z_hat if joint else z_hat[:, :0]
+            gap = discriminator.features(x, z_seen) - discriminator.features(x_hat, z_seen)
+            reconstruction, matching = (x - x_hat).abs().sum(1), gap.abs().sum(1)
+            return -((1 - EGBAD_WEIGHT) * reconstruction + EGBAD_WEIGHT * matching).unsqueeze(1)
+
+        return self._map(anomaly, self._rows(X), 1).ravel()
+
+    @property
+    def _module(self) -> BiGAN:
+        check_is_fitted(self)
+        return self.net_.module_
+
+    @property
+    def _n_features_out(self) -> int:
+        encoder = self._module.encoder
+        widths = {"latent": encoder.latent_dim, "hidden": encoder.n_hidden}
+        return widths.get(self.features, sum(widths.values()))
+
+    def _map(
+        self, function: Callable[[Tensor], Tensor], rows: np.ndarray, n_columns: int
+    ) -> np.ndarray:
+        return map_rows(function, rows, n_columns, torch.device(self.device_))

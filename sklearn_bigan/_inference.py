@@ -1,0 +1,39 @@
+"""Chunked evaluation of trained networks on arrays of any length."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Rows in flight at a time. Bounds the memory beside the output to a few activations of this many
+# rows, and is far above what a device needs to be busy.
+CHUNK_ROWS = 8192
+
+
+def map_rows(
+    function: Callable[[Tensor], Tensor], rows: np.ndarray, n_columns: int, device: torch.device
+) -> np.ndarray:
+    """Apply `function`, (chunk, n) to (chunk, n_columns), to all rows; float32 in and out.
+
+    The output is allocated once; beside it only chunks are ever held, so that float64 or integer
+    rows are not converted as a whole.
+    """
+    out = np.empty((len(rows), n_columns), dtype=np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = _as_float32(rows[start : start + CHUNK_ROWS])
+            out[start : start + CHUNK_ROWS] = function(chunk.to(device)).cpu().numpy()
+    return out
+
+
+def _as_float32(chunk: np.ndarray) -> Tensor:
+    """Copy to a float32 tensor; read-only and memory-mapped rows are welcome."""
+    with np.errstate(over="ignore"):
+        converted = np.array(chunk, dtype=np.float32, order="C")
+    if chunk.dtype != np.float32 and not np.isfinite(converted).all():
+        raise ValueError(
+            "Input X contains a value too large for dtype('float32'), whose largest is 3.4e38. "
+            "Rescale X, for example with StandardScaler."
+        )
+    return torch.from_numpy(converted)

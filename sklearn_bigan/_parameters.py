@@ -1,0 +1,125 @@
+"""What the estimator's parameters may be, alone and together, and the model they describe."""
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
+
+from sklearn_bigan._losses import LOSSES
+from sklearn_bigan._priors import PRIORS
+from sklearn_bigan.networks.bigan import ROLES, Blueprint
+from sklearn_bigan.networks.generator import OUTPUT_RANGES
+
+FEATURES = ("latent", "hidden", "all")
+INFERENCES = ("adversarial", "latent_regression", "joint_latent_regression")
+
+CONSTRAINTS: dict[str, list[Any]] = {
+    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "posterior": [StrOptions({"deterministic", "gaussian"})],
+    "prior": [StrOptions(set(PRIORS))],
+    "inference": [StrOptions(set(INFERENCES))],
+    "loss": [StrOptions(set(LOSSES))],
+    "network": [StrOptions({"auto", "mlp"}), dict],
+    "hidden_layer_sizes": ["array-like"],
+    "output_activation": [StrOptions(set(OUTPUT_RANGES))],
+    "features": [StrOptions(set(FEATURES))],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "batch_size": [Interval(Integral, 2, None, closed="left")],
+    "max_epochs": [Interval(Integral, 0, None, closed="left")],
+    "discriminator_steps": [Interval(Integral, 1, None, closed="left")],
+    "warm_start": ["boolean"],
+    "device": [str],
+    "callbacks": [list, tuple, None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+
+def blueprint_for(estimator: Any, n_features: int) -> Blueprint:
+    """Return the model that the estimator's parameters describe for X of that many columns.
+
+    Raises
+    ------
+    ValueError
+        If parameters that are valid one by one do not go together.
+    """
+    if estimator.posterior == "gaussian" and estimator.inference != "adversarial":
+        raise ValueError(
+            f"posterior='gaussian' needs inference='adversarial': a latent regressor estimates a "
+            f"point. Got inference={estimator.inference!r}; use posterior='deterministic' with it."
+        )
+    return Blueprint(
+        n_features=n_features,
+        latent_dim=int(estimator.n_components),
+        posterior=estimator.posterior,
+        prior=estimator.prior,
+        inference=estimator.inference,
+        loss=estimator.loss,
+        output_activation=estimator.output_activation,
+        hidden_layer_sizes=_widths(estimator.hidden_layer_sizes),
+        network=_network(estimator.network),
+    )
+
+
+def _widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
+    widths = list(hidden_layer_sizes)
+    if not widths or any(not isinstance(width, Integral) or int(width) < 1 for width in widths):
+        raise ValueError(
+            f"The 'hidden_layer_sizes' parameter of BiGANTransformer must be one or more ints in "
+            f"the range [1, inf), such as (256, 256). Got {hidden_layer_sizes!r} instead."
+        )
+    return tuple(int(width) for width in widths)
+
+
+def _network(network: str | Mapping[str, Any]) -> str | dict[str, Any]:
+    if isinstance(network, str):
+        return "mlp"  # "auto", too: X is a table
+    wrong = [
+        f"{role!r}: {factory!r}"
+        for role, factory in network.items()
+        if role not in ROLES or not callable(factory) or isinstance(factory, nn.Module)
+    ]
+    if wrong or not network:
+        raise ValueError(
+            f"The 'network' parameter of BiGANTransformer, where it is a dict, must map one or "
+            f"more of {ROLES} to a class or function that makes a torch.nn.Module, not to a "
+            f"module already made. Got {{{', '.join(wrong)}}} instead."
+        )
+    return dict(network)
+
+
+def check_unchanged(before: Blueprint, now: Blueprint) -> None:
+    """Raise if training cannot go on because a parameter that shapes the model has changed."""
+    for field, value in vars(now).items():
+        if value != getattr(before, field):
+            name = {"latent_dim": "n_components"}.get(field, field)
+            raise ValueError(
+                f"The {name!r} parameter cannot change while training goes on: the model was made "
+                f"with {getattr(before, field)!r}. Got {value!r}; set it back, or call fit with "
+                f"warm_start=False to start anew."
+            )
+
+
+def check_range(rows: np.ndarray, output_activation: str) -> None:
+    """Raise if the generator's output activation cannot reach the rows."""
+    bounds = OUTPUT_RANGES[output_activation]
+    if bounds and (rows.min() < bounds[0] or rows.max() > bounds[1]):
+        raise ValueError(
+            f"With output_activation={output_activation!r}, X must lie in [{bounds[0]:g}, "
+            f"{bounds[1]:g}]. Got values from {rows.min():g} to {rows.max():g}; rescale X, for "
+            f"example with MinMaxScaler, or use output_activation='identity'."
+        )
+
+
+def draw_seed(random_state: Any) -> int:
+    """Draw the seed that all randomness of a fit hangs below.
+
+    None means fresh entropy from the system: numpy's global generator is the caller's.
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,0 +1,44 @@
+"""A trained net as plain values and numpy arrays, and back."""
+
+from typing import Any
+
+import torch
+
+from sklearn_bigan._net import BiGANNet
+from sklearn_bigan.networks.bigan import Blueprint
+
+
+def net_to_state(net: BiGANNet) -> dict[str, Any]:
+    """Describe the net by dicts, strings, numbers, arrays and the user's factories, if any.
+
+    The live net is neither moved nor changed, and shares no memory with what is returned. The
+    optimizers stay behind: they are twice the size of the networks.
+    """
+    history = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
+    return {
+        "blueprint": dict(vars(net.blueprint)),
+        "seed": net.seed,
+        "weights": {
+            name: tensor.detach().to("cpu", copy=True).numpy()
+            for name, tensor in net.module_.state_dict().items()
+        },
+        "history": {column: [epoch[column] for epoch in history] for column in history[0]}
+        if history
+        else {},
+    }
+
+
+def net_from_state(state: dict[str, Any], **settings: Any) -> BiGANNet:
+    """Make the net anew, with `settings` as `BiGANNet` takes them, and fill it."""
+    blueprint = Blueprint(**state["blueprint"])
+    x_mean = torch.zeros(blueprint.n_features)  # only the start of a bias that is filled below
+    net = BiGANNet(blueprint, x_mean=x_mean, seed=state["seed"], **settings).initialize()
+    # torch.tensor copies: joblib may hand over read-only memory maps.
+    weights = {name: torch.tensor(array) for name, array in state["weights"].items()}
+    net.module_.load_state_dict(weights)
+    columns = state["history"]
+    for values in zip(*columns.values(), strict=True):
+        net.history.new_epoch()
+        for column, value in zip(columns, values, strict=True):
+            net.history.record(column, value)
+    return net

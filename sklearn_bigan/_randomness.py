@@ -1,0 +1,70 @@
+"""Randomness that is ours alone, and the same at any number of threads."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+# torch's default generators belong to the process. Whoever must seed them holds this lock, so
+# that fits in several threads neither see nor spoil each other's state.
+_DEFAULT_GENERATORS = threading.RLock()
+
+
+def child_seed(seed: int, *path: int) -> int:
+    """One of the independent seeds that hang below `seed`, named by a path of integers."""
+    return int(np.random.SeedSequence(seed, spawn_key=path).generate_state(1)[0])
+
+
+def generator_on(device: torch.device, seed: int) -> torch.Generator:
+    """Return a private generator on the device."""
+    return torch.Generator(device).manual_seed(seed)
+
+
+@contextmanager
+def default_generators_seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's default generators of the CPU and of the device; put them back at the end.
+
+    Weight initialisation and dropout take no generator: what they draw is drawn in here.
+    """
+    # States are set, not seeds: torch.manual_seed would reseed every device of the machine.
+    owners: list[tuple[torch.device, Callable[[], Any], Callable[[Any], None]]] = [
+        (torch.device("cpu"), torch.get_rng_state, torch.set_rng_state)
+    ]
+    if device.type != "cpu":
+        module = torch.get_device_module(device)
+        where = () if device.type == "mps" else (device,)  # torch.mps knows one device only
+        owners.append(
+            (
+                device,
+                lambda: module.get_rng_state(*where),
+                lambda state: module.set_rng_state(state, *where),
+            )
+        )
+    with _DEFAULT_GENERATORS:
+        before = [get_state() for _, get_state, _ in owners]
+        try:
+            for place, _, set_state in owners:
+                set_state(generator_on(place, seed).get_state())
+            yield
+        finally:
+            for (_, _, set_state), state in zip(owners, before, strict=True):
+                set_state(state)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch's CPU kernels on one thread.
+
+    Batch statistics and means are summed in another order by another number of threads, and
+    joblib's workers have fewer threads than the process that started them: only a fixed number
+    gives the same bits at every n_jobs. On steps as small as ours a second thread gains little.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

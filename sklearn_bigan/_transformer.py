@@ -1,0 +1,395 @@
+"""The scikit-learn face: what can be asked of the estimator, and the validation of data."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from sklearn_bigan._device import resolve_device
+from sklearn_bigan._generation import GenerationMixin
+from sklearn_bigan._net import BiGANNet
+from sklearn_bigan._parameters import (
+    CONSTRAINTS,
+    blueprint_for,
+    check_range,
+    check_unchanged,
+    draw_seed,
+)
+from sklearn_bigan._persistence import net_from_state, net_to_state
+
+
+def _has_posterior_moments(estimator: "BiGANTransformer") -> bool:
+    if estimator.posterior != "gaussian":
+        raise AttributeError(
+            f"posterior_moments needs posterior='gaussian'; the codes of "
+            f"posterior={estimator.posterior!r} have no spread."
+        )
+    return True
+
+
+class BiGANTransformer(
+    GenerationMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """Adversarially learned features: codes z = E(x), with a way back, x = G(z).
+
+    An encoder E and a generator G are trained together against a joint discriminator D that tells
+    pairs (x, E(x)) from pairs (G(z), z), z drawn from a prior. Where D cannot, G inverts E, and
+    the codes of the data are distributed as the prior. With ``posterior="deterministic"`` this is
+    BiGAN [1]_, with ``posterior="gaussian"`` ALI [2]_.
+
+    Read more in the README, which also says where PCA does better.
+
+    Parameters
+    ----------
+    n_components : int, default=16
+        Size of the code z, at least 1.
+    posterior : {"deterministic", "gaussian"}, default="deterministic"
+        q(z | x). Deterministic: z = E(x). Gaussian: z = mu(x) + sigma(x) * eps, eps normal;
+        `transform` returns the mean.
+    prior : {"normal", "uniform"}, default="normal"
+        p(z): N(0, 1) or U(-1, 1) in each component; codes are squashed to the range of the prior.
+    inference : {"adversarial", "latent_regression", "joint_latent_regression"}, \
+            default="adversarial"
+        How E learns. The last two are the baselines of [1]_, section 4.1: a plain GAN whose E
+        regresses z from G(z), with none or 0.25 of that loss's gradient flowing into G.
+    loss : {"logistic", "hinge"}, default="logistic"
+        Adversarial objective. Logistic is the non-saturating, label-swapped loss of both papers.
+    network : {"auto", "mlp"} or dict, default="auto"
+        The networks' bodies; "auto" is "mlp" for tables. A dict maps any of "encoder",
+        "generator" and "discriminator" to a class or function that is called with the keywords
+        `n_features` and `latent_dim` and returns a `torch.nn.Module`: the encoder's maps x to
+        hidden features, the generator's maps z to `n_features` columns, the discriminator's maps
+        (x, z) to features. The layer that makes codes, the output bias and activation, and the
+        logit are added. A latent regressor's discriminator gets `latent_dim=0`. Training costs
+        less if the discriminator body has the attribute ``row_independent = True``, which says
+        that no row's logit depends on other rows (no batch norm).
+    hidden_layer_sizes : array-like of int, default=(256, 256)
+        Widths of the mlp's hidden layers, from x to z; G has them in reverse.
+    output_activation : {"identity", "sigmoid", "tanh"}, default="identity"
+        Range of G: everything, [0, 1] or [-1, 1]. X must lie in it.
+    features : {"latent", "hidden", "all"}, default="latent"
+        What `transform` returns: z; the encoder's last hidden features; z followed by them. May
+        be changed after `fit`.
+    learning_rate : float, default=2e-4
+        Adam's step size, above 0, for all three networks (beta1 0.5, beta2 0.999).
+    batch_size : int, default=128
+        Rows in an update, at least 2.
+    max_epochs : int, default=100
+        Passes over X in `fit`. 0 leaves the networks as initialised: the untrained encoder, a
+        baseline that every result should be held against.
+    discriminator_steps : int, default=1
+        D learns from every batch, E and G from every `discriminator_steps`-th.
+    warm_start : bool, default=False
+        Whether `fit` goes on training the networks there are. Parameters that shape the model
+        must then stay as they were.
+    device : str, default="auto"
+        A torch device such as "cuda:1" or "cpu"; "auto" takes the accelerator torch finds, else
+        the CPU. On the CPU, training runs on one thread, so that its bits do not depend on
+        `n_jobs`: search over parameters in parallel instead.
+    callbacks : list of skorch callbacks or None, default=None
+        Called in `fit`, as `skorch.NeuralNet` takes them; each fit uses a deep copy.
+    random_state : int, RandomState instance or None, default=None
+        Determines initial weights, the order of rows and all draws. Pass an int for the same bits
+        at every call. None draws fresh entropy; numpy's global generator is never used.
+    verbose : int, default=0
+        Above 0, prints the losses of each epoch.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The training engine; ``net_.module_`` holds `encoder`, `generator` and `discriminator`.
+    device_ : str
+        Where the networks live.
+    history_ : list of dict
+        One entry an epoch: ``discriminator_loss``, ``encoder_generator_loss`` (and
+        ``latent_regression_loss``), means over the epoch's rows; seconds in ``dur``.
+    n_iter_ : int
+        Epochs trained.
+    mean_ : ndarray of shape (n_features,), dtype float64
+        Mean of the training data, what `score` compares with.
+    n_samples_seen_ : int
+        Training rows behind `mean_`.
+    n_features_in_ : int
+        Number of columns in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had names that are all strings.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : Linear codes with a linear way back. The baseline to beat.
+    sklearn.neural_network.BernoulliRBM : Another generative feature extractor.
+
+    Notes
+    -----
+    E and G minimise over the player D that maximises ([1]_, eq. 2-3; [2]_, eq. 3)
+
+    .. math:: E_x[\\log D(x, E(x))] + E_z[\\log(1 - D(G(z), z))].
+
+    The losses say how the game stands, not how good the features are: D may win while codes
+    improve, and the reverse. A pickle holds the networks and no optimizer state, and opens on
+    machines without the device it was made on.
+
+    References
+    ----------
+    .. [1] Donahue, Krahenbuhl, Darrell. Adversarial Feature Learning. ICLR 2017,
+       arXiv:1605.09782.
+    .. [2] Dumoulin et al. Adversarially Learned Inference. ICLR 2017, arXiv:1606.00704.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_bigan import BiGANTransformer
+    >>> X = load_digits().data / 16
+    >>> bigan = BiGANTransformer(8, output_activation="sigmoid", max_epochs=2, random_state=0)
+    >>> Z = bigan.fit_transform(X)
+    >>> Z.shape, bigan.inverse_transform(Z).shape, bigan.sample(3).shape
+    ((1797, 8), (1797, 64), (3, 64))
+    """
+
+    n_samples_seen_: int
+
+    _parameter_constraints = CONSTRAINTS
+
+    def __init__(
+        self,
+        n_components: int = 16,
+        *,
+        posterior: str = "deterministic",
+        prior: str = "normal",
+        inference: str = "adversarial",
+        loss: str = "logistic",
+        network: str | Mapping[str, Callable[..., torch.nn.Module]] = "auto",
+        hidden_layer_sizes: tuple[int, ...] = (256, 256),
+        output_activation: str = "identity",
+        features: str = "latent",
+        learning_rate: float = 2e-4,
+        batch_size: int = 128,
+        max_epochs: int = 100,
+        discriminator_steps: int = 1,
+        warm_start: bool = False,
+        device: str = "auto",
+        callbacks: list[Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.posterior = posterior
+        self.prior = prior
+        self.inference = inference
+        self.loss = loss
+        self.network = network
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.output_activation = output_activation
+        self.features = features
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.discriminator_steps = discriminator_steps
+        self.warm_start = warm_start
+        self.device = device
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> "BiGANTransformer":
+        """Train on X, from scratch unless `warm_start`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            At least two rows, finite, in the range of `output_activation`; computed in float32.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : BiGANTransformer
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is out of range, or if training diverges. As after Ctrl-C, the
+            estimator is then as it was before the call.
+        """
+        return self._learn(X, self.max_epochs, anew=not self.warm_start, forget=True)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any = None) -> "BiGANTransformer":
+        """Train for one pass over X, on top of what was learned before.
+
+        For data that come in pieces. The optimizers go on where they were, except after loading
+        from a file, which does not hold them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As in `fit`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : BiGANTransformer
+            The estimator, trained further.
+        """
+        return self._learn(X, 1, anew=False, forget=False)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Encode X: the mean of q(z | x), the encoder's hidden features, or both.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to encode.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_features_out), dtype float32
+            Row i depends on X[i] alone. What the columns are, `features` says.
+        """
+        X = self._rows(X)
+        self._validate_params()  # `features` may have been set since fit
+        features = self.features
+
+        def encode(x: Tensor) -> Tensor:
+            hidden = self._module.encoder.hidden(x)
+            if features == "hidden":
+                return hidden
+            codes = self._module.encoder.moments(hidden)[0]
+            return codes if features == "latent" else torch.cat([codes, hidden], dim=1)
+
+        return self._map(encode, X, self._n_features_out)
+
+    @available_if(_has_posterior_moments)
+    def posterior_moments(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """How sure the encoder is: mean and standard deviation of q(z | x).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to encode.
+
+        Returns
+        -------
+        mean, std : ndarray of shape (n_samples, n_components), dtype float32
+            For each component of z.
+        """
+        encoder = self._module.encoder
+
+        def moments(x: Tensor) -> Tensor:
+            return torch.cat(encoder.moments(encoder.hidden(x)), dim=1)
+
+        both = self._map(moments, self._rows(X), 2 * encoder.latent_dim)
+        return both[:, : encoder.latent_dim], both[:, encoder.latent_dim :]
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """One dict an epoch, without skorch's empty list of batches."""
+        return [{k: v for k, v in row.items() if k != "batches"} for row in self.net_.history]
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs trained."""
+        return len(self.net_.history)
+
+    def _rows(self, X: Any) -> np.ndarray:
+        """X as finite rows of any numeric dtype; converted chunk by chunk later."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False)
+
+    def _learn(self, X: Any, epochs: int, *, anew: bool, forget: bool) -> "BiGANTransformer":
+        """Train; with `anew` on fresh networks, with `forget` towards the mean of X alone."""
+        with self._unchanged_on_failure():
+            anew = anew or not hasattr(self, "net_")
+            rows = self._training_rows(X, reset=anew)
+            seen, mean = (0, 0.0) if anew or forget else (self.n_samples_seen_, self.mean_)
+            self.n_samples_seen_ = seen + len(rows)
+            self.mean_ = mean + (rows - mean).sum(axis=0, dtype=np.float64) / self.n_samples_seen_
+            blueprint = blueprint_for(self, rows.shape[1])
+            if anew:
+                self.device_ = str(resolve_device(self.device))
+                self.net_ = BiGANNet(
+                    blueprint,
+                    x_mean=torch.from_numpy(self.mean_).float(),
+                    seed=draw_seed(self.random_state),
+                    **self._net_settings(),
+                ).initialize()
+            else:
+                check_unchanged(self.net_.blueprint, blueprint)
+            self.net_.lr, self.net_.batch_size = self.learning_rate, self.batch_size
+            self.net_.discriminator_steps = self.discriminator_steps
+            self.net_.train(torch.from_numpy(rows).to(self.device_), epochs)
+        return self
+
+    def _training_rows(self, X: Any, reset: bool) -> np.ndarray:
+        """X as writable float32 rows in the generator's range; a copy only where one is needed."""
+        rows = validate_data(
+            self, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=2
+        )
+        check_range(rows, self.output_activation)
+        # torch warns about tensors over read-only memory.
+        return rows if rows.flags.writeable else rows.copy()
+
+    def _net_settings(self) -> dict[str, Any]:
+        return {
+            "lr": self.learning_rate,
+            "batch_size": self.batch_size,
+            "discriminator_steps": self.discriminator_steps,
+            "device": self.device_,
+            "callbacks": copy.deepcopy(self.callbacks),
+            "verbose": self.verbose,
+        }
+
+    @contextmanager
+    def _unchanged_on_failure(self) -> Iterator[None]:
+        """Put every attribute back if the block raises, Ctrl-C included."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "net_" in state:
+            state["net_"] = net_to_state(state["net_"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "net_" not in state:
+            return
+        try:
+            resolve_device(self.device_)
+        except ValueError:
+            warnings.warn(
+                f"This model was trained on {self.device_!r}, which is not to be had here; it is "
+                f"loaded on the CPU.",
+                UserWarning,
+                stacklevel=2,
+            )
+            self.device_ = "cpu"
+        self.net_ = net_from_state(state["net_"], **self._net_settings())
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

@@ -1,0 +1,34 @@
+"""The joint discriminator: a body over pairs (x, z), and the logit."""
+
+from torch import Tensor, nn
+
+
+class JointDiscriminator(nn.Module):
+    """D : (x, z) -> logit, above 0 for encoder pairs.
+
+    Parameters
+    ----------
+    body : nn.Module
+        Maps x (batch, n_features) and z (batch, latent_dim) to features, (batch, n_hidden) once
+        flattened. If its attribute `row_independent` is True, each row's features depend on that
+        row alone (no batch statistics), and training takes one backward pass through D, not two.
+    n_hidden : int
+        Width of the features.
+    """
+
+    def __init__(self, body: nn.Module, n_hidden: int) -> None:
+        super().__init__()
+        self.body = body
+        self.row_independent = bool(getattr(body, "row_independent", False))
+        self.head = nn.Linear(n_hidden, 1)
+        # BiGAN's code starts the last layer at zero: every loss begins at its value for logit 0.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def features(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the layer before the logit, (batch, n_hidden)."""
+        return self.body(x, z).flatten(1)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Logits (batch,)."""
+        return self.head(self.features(x, z)).squeeze(1)

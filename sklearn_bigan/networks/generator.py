@@ -1,0 +1,52 @@
+"""The generator: a body, an output bias that starts at the data's marginal, an activation."""
+
+import torch
+from torch import Tensor, nn
+
+# Keeps the log-odds of columns that are always 0 or always 1 finite.
+MARGIN = 1e-3
+
+# What the activation can reach; X must lie in it. None: everything.
+OUTPUT_RANGES: dict[str, tuple[float, float] | None] = {
+    "identity": None,
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+}
+
+
+def marginal_bias(x_mean: Tensor, output_activation: str) -> Tensor:
+    """Bias b with activation(b) = x_mean: the mean, its log-odds, or its inverse tanh."""
+    if output_activation == "sigmoid":
+        return torch.logit(x_mean, eps=MARGIN)
+    if output_activation == "tanh":
+        return torch.atanh(x_mean.clamp(-1 + MARGIN, 1 - MARGIN))
+    return x_mean.clone()
+
+
+class Generator(nn.Module):
+    """G : z -> x.
+
+    Parameters
+    ----------
+    body : nn.Module
+        Maps z (batch, latent_dim) to (batch, n_features) once flattened.
+    x_mean : Tensor of shape (n_features,)
+        Mean of the data. ALI's code starts the output bias at its log-odds, so that the first
+        samples already lie where the data does.
+    output_activation : {"identity", "sigmoid", "tanh"}
+        Range of x.
+    """
+
+    def __init__(self, body: nn.Module, x_mean: Tensor, output_activation: str) -> None:
+        super().__init__()
+        self.body = body
+        self.bias = nn.Parameter(marginal_bias(x_mean, output_activation))
+        self.activation = {
+            "identity": nn.Identity,
+            "sigmoid": nn.Sigmoid,
+            "tanh": nn.Tanh,
+        }[output_activation]()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """x_hat = G(z), (batch, n_features)."""
+        return self.activation(self.body(z).flatten(1) + self.bias)
