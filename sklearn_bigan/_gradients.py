@@ -8,7 +8,6 @@ e_i = dL_EG / dt_i. Where no pair's logit depends on another pair, that is the s
 e_i / d_i, so one backward pass serves both sides exactly.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,43 +37,38 @@ def play(
     encoder_pair: tuple[Tensor, Tensor],
     generator_pair: tuple[Tensor, Tensor],
 ) -> Outcome:
-    """Put (x, E(x)) and (G(z), z) before D and return both losses and E's and G's gradients."""
+    """Put (x, E(x)) and (G(z), z) before D; return both losses and E's and G's gradients.
+
+    D sees both kinds of pairs in one batch, as in ALI's code.
+    """
     x, z_hat = encoder_pair
     x_hat, z = generator_pair
-    hats = [z_hat.detach().requires_grad_(), x_hat.detach().requires_grad_()]
-    logits = [discriminator(x, hats[0]), discriminator(hats[1], z)]  # each (batch,)
+    xs = torch.cat([x, x_hat.detach()]).requires_grad_()
+    zs = torch.cat([z_hat.detach(), z]).requires_grad_()
+    logits = discriminator(xs, zs)  # (2 * batch,): encoder pairs, then generator pairs
 
-    leaves = [t.detach().requires_grad_() for t in logits]
-    discriminator_loss = loss.discriminator_loss(*leaves)
-    encoder_generator_loss = loss.encoder_generator_loss(*leaves)
-    d = torch.autograd.grad(discriminator_loss, leaves)
-    e = torch.autograd.grad(encoder_generator_loss, leaves)
+    leaf = logits.detach().requires_grad_()
+    sides = leaf.chunk(2)
+    discriminator_loss = loss.discriminator_loss(*sides)
+    encoder_generator_loss = loss.encoder_generator_loss(*sides)
+    (d,) = torch.autograd.grad(discriminator_loss, leaf, retain_graph=True)
+    (e,) = torch.autograd.grad(encoder_generator_loss, leaf)
 
+    # A body may leave one of its inputs unused: nothing flows there.
     if discriminator.row_independent:
-        gradients = _one_backward(logits, hats, d, e)
+        smallest = SMALLEST_SEED / len(d)
+        seed = torch.where(d.abs() < smallest, smallest, d)
+        logits.backward(seed)
+        scale = (e / seed).unsqueeze(1)
+        at_xs, at_zs = (
+            torch.zeros_like(pairs) if pairs.grad is None else scale * pairs.grad
+            for pairs in (xs, zs)
+        )
     else:
-        gradients = _two_backwards(discriminator, logits, hats, d, e)
-    return Outcome(discriminator_loss.detach(), encoder_generator_loss.detach(), *gradients)
-
-
-def _one_backward(
-    logits: Sequence[Tensor], hats: Sequence[Tensor], d: Sequence[Tensor], e: Sequence[Tensor]
-) -> list[Tensor]:
-    seeds = [torch.where(g.abs() < SMALLEST_SEED / len(g), SMALLEST_SEED / len(g), g) for g in d]
-    torch.autograd.backward(logits, seeds)
-    return [
-        hat.grad * (wanted / seed).unsqueeze(1)  # type: ignore[operator]
-        for hat, wanted, seed in zip(hats, e, seeds, strict=True)
-    ]
-
-
-def _two_backwards(
-    discriminator: JointDiscriminator,
-    logits: Sequence[Tensor],
-    hats: Sequence[Tensor],
-    d: Sequence[Tensor],
-    e: Sequence[Tensor],
-) -> list[Tensor]:
-    weights = list(discriminator.parameters())
-    torch.autograd.backward(logits, d, inputs=weights, retain_graph=True)
-    return list(torch.autograd.grad(logits, hats, e))
+        weights = list(discriminator.parameters())
+        logits.backward(d, inputs=weights, retain_graph=True)
+        at_xs, at_zs = torch.autograd.grad(logits, [xs, zs], e, materialize_grads=True)
+    n = len(x)
+    return Outcome(
+        discriminator_loss.detach(), encoder_generator_loss.detach(), at_zs[:n], at_xs[n:]
+    )

@@ -230,8 +230,10 @@ class BiGANNet(NeuralNet):
         weights = [weight for _, weight in named_parameters]
         return self.optimizer(weights, lr=self.lr, betas=ADAM_BETAS, fused=True)
 
-    def get_iterator(self, dataset: Any, training: bool = False) -> TensorBatches:
-        """Batches of the tensor that skorch wrapped."""
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Batches of the tensor that skorch wrapped; skorch's own for its `predict`."""
+        if not training:
+            return super().get_iterator(dataset, training)
         return TensorBatches(dataset.X, self.batch_size, self.order_)
 
     @property
