@@ -111,12 +111,17 @@ class BiGANNet(NeuralNet):
             try:
                 self.fit_loop(rows, epochs=epochs)
             except StopTraining:
-                pass
+                if "train_batch_count" not in self.history[-1]:  # in the middle of an epoch
+                    del self.history[-1]
             self.notify("on_train_end", X=rows, y=None)
             weights = dict(self.module_.named_parameters())
             sums = torch.stack([weight.detach().sum() for weight in weights.values()])
             self._check_finite(dict(zip(weights, sums.tolist(), strict=True)))
             self.module_.eval()
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """Return the history, one dict an epoch, without skorch's empty list of batches."""
+        return [{k: v for k, v in epoch.items() if k != "batches"} for epoch in self.history]
 
     def train_step(self, batch: Tensor, **fit_params: Any) -> dict[str, Any]:
         """Update D, E and G once, simultaneously: all gradients at the same weights."""

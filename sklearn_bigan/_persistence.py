@@ -14,7 +14,6 @@ def net_to_state(net: BiGANNet) -> dict[str, Any]:
     The live net is neither moved nor changed, and shares no memory with what is returned. The
     optimizers stay behind: they are twice the size of the networks.
     """
-    history = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
     return {
         "blueprint": dict(vars(net.blueprint)),
         "seed": net.seed,
@@ -22,9 +21,7 @@ def net_to_state(net: BiGANNet) -> dict[str, Any]:
             name: tensor.detach().to("cpu", copy=True).numpy()
             for name, tensor in net.module_.state_dict().items()
         },
-        "history": {column: [epoch[column] for epoch in history] for column in history[0]}
-        if history
-        else {},
+        "history": net.epochs(),
     }
 
 
@@ -36,9 +33,8 @@ def net_from_state(state: dict[str, Any], **settings: Any) -> BiGANNet:
     # torch.tensor copies: joblib may hand over read-only memory maps.
     weights = {name: torch.tensor(array) for name, array in state["weights"].items()}
     net.module_.load_state_dict(weights)
-    columns = state["history"]
-    for values in zip(*columns.values(), strict=True):
+    for epoch in state["history"]:
         net.history.new_epoch()
-        for column, value in zip(columns, values, strict=True):
-            net.history.record(column, value)
+        for name, value in epoch.items():
+            net.history.record(name, value)
     return net

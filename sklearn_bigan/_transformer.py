@@ -300,8 +300,8 @@ class BiGANTransformer(
 
     @property
     def history_(self) -> list[dict[str, Any]]:
-        """One dict an epoch, without skorch's empty list of batches."""
-        return [{k: v for k, v in row.items() if k != "batches"} for row in self.net_.history]
+        """One dict an epoch."""
+        return self.net_.epochs()
 
     @property
     def n_iter_(self) -> int:
