@@ -116,7 +116,7 @@ class BiGANNet(NeuralNet):
             self.notify("on_train_end", X=rows, y=None)
             weights = dict(self.module_.named_parameters())
             sums = torch.stack([weight.detach().sum() for weight in weights.values()])
-            self._check_finite(dict(zip(weights, sums.tolist(), strict=True)))
+            self._check_finite(dict(zip(weights, sums.cpu().tolist(), strict=True)))
             self.module_.eval()
 
     def epochs(self) -> list[dict[str, Any]]:
@@ -206,7 +206,7 @@ class BiGANNet(NeuralNet):
                 weights[name] = weights.get(name, 0) + len(batch)
             self.notify("on_batch_end", batch=batch, training=training, **step)
             n_batches += 1
-        for name, total in zip(sums, torch.stack(list(sums.values())).tolist(), strict=True):
+        for name, total in zip(sums, torch.stack(list(sums.values())).cpu().tolist(), strict=True):
             self.history.record(name, total / weights[name])
         self.history.record(prefix + "_batch_count", n_batches)
         self._check_finite({name: self.history[-1, name] for name in sums})

@@ -1,0 +1,312 @@
+import copy
+import itertools
+
+import pytest
+import torch
+from skorch.callbacks import Callback, EarlyStopping
+from torch import nn
+
+from sklearn_bigan._losses import LOSSES
+from sklearn_bigan._net import BiGANNet
+from sklearn_bigan._priors import PRIORS
+from sklearn_bigan._randomness import (
+    child_seed,
+    default_generators_seeded,
+    generator_on,
+    one_thread,
+)
+from sklearn_bigan.networks.bigan import Blueprint
+
+CPU = torch.device("cpu")
+INFERENCES = ("adversarial", "latent_regression", "joint_latent_regression")
+ROWS = torch.randn(40, 6, generator=torch.Generator().manual_seed(3))
+
+
+def net(discriminator_steps=1, lr=1e-3, batch_size=8, callbacks=None, **changes) -> BiGANNet:
+    values = {
+        "n_features": 6,
+        "latent_dim": 3,
+        "posterior": "deterministic",
+        "prior": "normal",
+        "inference": "adversarial",
+        "loss": "logistic",
+        "output_activation": "identity",
+        "hidden_layer_sizes": (16, 8),
+        "network": "mlp",
+    }
+    return BiGANNet(
+        Blueprint(**{**values, **changes}),
+        x_mean=ROWS.mean(0),
+        seed=0,
+        discriminator_steps=discriminator_steps,
+        lr=lr,
+        batch_size=batch_size,
+        device="cpu",
+        callbacks=callbacks,
+        verbose=0,
+    ).initialize()
+
+
+def weights(module: nn.Module) -> list[torch.Tensor]:
+    return [weight.detach().clone() for weight in module.parameters()]
+
+
+def same(before: list[torch.Tensor], module: nn.Module) -> bool:
+    return all(map(torch.equal, before, weights(module)))
+
+
+def everything(trained: BiGANNet) -> list:
+    """All that training changes, as plain comparable values."""
+    parts = (trained.module_, trained.optimizer_, trained.optimizer_discriminator_)
+    return [repr(part.state_dict()) for part in parts] + [trained.epochs()]
+
+
+class Spy(Callback):
+    """Keeps what each step reports."""
+
+    def __init__(self):
+        self.losses, self.had_gradients = [], []
+
+    def on_batch_end(self, net, losses, batch, **kwargs):
+        self.losses.append((len(batch), {name: float(loss) for name, loss in losses.items()}))
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        self.had_gradients.append(all(weight.grad is not None for _, weight in named_parameters))
+
+
+def test_the_two_optimizers_share_out_all_parameters():
+    made = net()
+    eg, d = (
+        {id(w) for group in optimizer.param_groups for w in group["params"]}
+        for optimizer in (made.optimizer_, made.optimizer_discriminator_)
+    )
+    assert not eg & d
+    assert d == {id(w) for w in made.module_.discriminator.parameters()}
+    assert eg | d == {id(w) for w in made.module_.parameters()}
+
+
+def test_a_step_of_the_discriminator_leaves_encoder_and_generator_alone():
+    made = net(discriminator_steps=100)
+    nets = (made.module_.encoder, made.module_.generator, made.module_.discriminator)
+    before = [weights(part) for part in nets]
+    made.train(ROWS, epochs=1)
+    assert [same(old, part) for old, part in zip(before, nets, strict=True)] == [True, True, False]
+
+
+def test_a_step_of_encoder_and_generator_leaves_the_discriminator_alone():
+    made = net()
+    made.train(ROWS, epochs=1)  # past the first step, where D's zero head gives them nothing
+    made.optimizer_discriminator_.step = lambda: None
+    nets = (made.module_.encoder, made.module_.generator, made.module_.discriminator)
+    before = [weights(part) for part in nets]
+    made.train(ROWS, epochs=1)
+    assert [same(old, part) for old, part in zip(before, nets, strict=True)] == [False, False, True]
+
+
+def test_encoder_and_generator_move_on_every_kth_batch():
+    moved = []
+
+    class Watch(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            self.before = weights(net.module_.generator)
+
+        def on_batch_end(self, net, **kwargs):
+            moved.append(not same(self.before, net.module_.generator))
+
+    # five batches an epoch: the count goes on over epochs
+    net(discriminator_steps=3, callbacks=[Watch()]).train(ROWS, epochs=2)
+    assert moved == [False, False, True] * 3 + [False]
+
+
+def test_each_network_runs_once_a_step():
+    made, calls = net(), []
+    for name in ("encoder", "generator", "discriminator"):
+        body = getattr(made.module_, name).body
+        body.register_forward_hook(lambda *_, name=name: calls.append(name))
+    made.train(ROWS[:8], epochs=1)
+    assert sorted(calls) == ["discriminator", "encoder", "generator"]
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("posterior", "inference"),
+    [("gaussian", "adversarial"), *itertools.product(["deterministic"], INFERENCES)],
+)
+def test_steps_equal_those_written_out_by_hand(posterior, inference, loss, prior):
+    """Three simultaneous updates, all gradients at the weights before the step."""
+    made = net(posterior=posterior, inference=inference, loss=loss, prior=prior)
+    nn.init.normal_(made.module_.discriminator.head.weight, generator=generator_on(CPU, 0))
+    by_hand = copy.deepcopy(made.module_).train()
+    encoder, generator, discriminator = by_hand.encoder, by_hand.generator, by_hand.discriminator
+    eg = [*encoder.parameters(), *generator.parameters()]
+    optimizers = [
+        torch.optim.Adam(players, lr=1e-3, betas=(0.5, 0.999))
+        for players in (eg, discriminator.parameters())
+    ]
+    order, noise = (generator_on(CPU, child_seed(0, 1, 0, purpose)) for purpose in range(2))
+    permutation = torch.randperm(24, generator=order)
+    criterion, draw = LOSSES[loss], PRIORS[prior].sample
+    for cut in permutation.split(8):
+        x = ROWS[cut]
+        z = draw(len(x), 3, noise, CPU)
+        x_hat = generator(z)
+        if inference == "adversarial":
+            location, scale = encoder.posterior(encoder.hidden(x))
+            if posterior == "gaussian":
+                location = location + scale * torch.randn(8, 3, generator=noise)
+            pairs = [x, PRIORS[prior].squash(location), x_hat, z]
+        else:
+            pairs = [x, z[:, :0], x_hat, z[:, :0]]
+        logits = discriminator(torch.cat(pairs[::2]), torch.cat(pairs[1::2])).chunk(2)
+        d_loss = criterion.discriminator_loss(*logits)
+        eg_loss = criterion.encoder_generator_loss(*logits)
+        d_gradients = torch.autograd.grad(
+            d_loss, list(discriminator.parameters()), retain_graph=True
+        )
+        eg_gradients = torch.autograd.grad(eg_loss, eg, retain_graph=True, materialize_grads=True)
+        if inference != "adversarial":
+            location, _ = encoder.posterior(encoder.hidden(x_hat))
+            regression = PRIORS[prior].regression_loss(location, z)
+            share = 0.25 if inference == "joint_latent_regression" else 0.0
+            n_encoder = len(list(encoder.parameters()))
+            shares = [1.0] * n_encoder + [share] * (len(eg) - n_encoder)
+            extra = torch.autograd.grad(regression, eg)
+            eg_gradients = [
+                g + s * more for g, s, more in zip(eg_gradients, shares, extra, strict=True)
+            ]
+        gradients = [*eg_gradients, *d_gradients]
+        for weight, gradient in zip([*eg, *discriminator.parameters()], gradients, strict=True):
+            weight.grad = gradient
+        for optimizer in optimizers:
+            optimizer.step()
+    made.train(ROWS[:24], epochs=1)
+    for found, expected in zip(made.module_.parameters(), by_hand.parameters(), strict=True):
+        # Adam divides by the gradient's size: float32 rounding of a gradient near zero is
+        # amplified up to a few per cent of a step of 1e-3
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("inference", INFERENCES)
+def test_history_has_the_mean_losses_of_each_epoch(inference):
+    spy = Spy()
+    made = net(batch_size=16, callbacks=[spy], inference=inference)
+    made.train(ROWS, epochs=1)  # batches of 16, 16 and 8
+    names = {"discriminator_loss", "encoder_generator_loss"}
+    if inference != "adversarial":
+        names.add("latent_regression_loss")
+    epoch = made.epochs()[0]
+    assert {name for name in epoch if name.endswith("_loss")} == names
+    assert epoch["train_batch_count"] == 3
+    for name in names:
+        mean = sum(n * losses[name] for n, losses in spy.losses) / 40
+        assert epoch[name] == pytest.approx(mean, rel=1e-5)  # float32 sums
+
+
+def test_callbacks_see_every_gradient_before_it_is_used():
+    spy = Spy()
+    net(callbacks=[spy]).train(ROWS, epochs=1)
+    assert spy.had_gradients == [True] * 5
+
+
+def test_skorchs_early_stopping_ends_training():
+    class Stuck(EarlyStopping):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("stuck", 1.0)
+            super().on_epoch_end(net, **kwargs)
+
+    made = net(callbacks=[Stuck(monitor="stuck", patience=2, sink=lambda *_: None)])
+    made.train(ROWS, epochs=50)
+    assert 1 < len(made.history) < 5
+    assert not made.module_.training
+
+
+def test_stopping_within_an_epoch_keeps_the_finished_epochs():
+    class Stop(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if net.n_steps_ == 12:  # five a epoch: in the third
+                raise KeyboardInterrupt
+
+    made = net(callbacks=[Stop()])
+    made.train(ROWS, epochs=50)
+    assert [epoch["epoch"] for epoch in made.epochs()] == [1, 2]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_training_leaves_the_net_as_it_was(error, monkeypatch):
+    made = net()
+    made.train(ROWS, epochs=1)
+    before, step = everything(made), made.train_step
+
+    def third_step_fails(batch, **kwargs):
+        if made.n_steps_ == 5 + 2:
+            raise error
+        return step(batch, **kwargs)
+
+    monkeypatch.setattr(made, "train_step", third_step_fails)
+    with pytest.raises(error):
+        made.train(ROWS, epochs=1)
+    assert everything(made) == before
+    assert not made.module_.training
+
+
+def test_a_loss_that_is_not_finite_stops_training_and_changes_nothing():
+    made = net()
+    made.train(ROWS, epochs=1)
+    before = everything(made)
+    with pytest.raises(ValueError, match=r"diverged in epoch 2.*Lower learning_rate.*0\.001"):
+        made.train(ROWS * 1e38, epochs=1)
+    assert everything(made) == before
+
+
+def test_weights_that_are_not_finite_are_noticed_after_the_last_step():
+    class Spoil(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.module_.encoder.head.bias.data.fill_(torch.inf)
+
+    with pytest.raises(ValueError, match=r"encoder\.head\.bias no longer finite"):
+        net(callbacks=[Spoil()]).train(ROWS, epochs=1)
+
+
+def test_a_new_learning_rate_reaches_both_optimizers():
+    made = net()
+    made.lr = 0.5
+    made.train(ROWS, epochs=0)
+    for optimizer in (made.optimizer_, made.optimizer_discriminator_):
+        assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_skorchs_predict_is_the_encoder():
+    made = net()
+    with torch.no_grad():
+        codes = made.module_(ROWS)
+    torch.testing.assert_close(torch.from_numpy(made.predict(ROWS)), codes)
+
+
+def test_one_thread_is_lent_and_given_back():
+    before = torch.get_num_threads()
+    with one_thread():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
+
+
+def test_seeded_default_generators_are_put_back_after_an_error():
+    before = torch.get_rng_state()
+
+    def fail():
+        with default_generators_seeded(1, CPU):
+            torch.rand(3)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seeded_default_generators_draw_what_the_seed_says():
+    draws = []
+    for seed in (1, 1, 2):
+        with default_generators_seeded(seed, CPU):
+            draws.append(torch.rand(3))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])

@@ -1,0 +1,182 @@
+import pytest
+import torch
+from torch import nn
+
+from sklearn_bigan._priors import NormalPrior, UniformPrior
+from sklearn_bigan.networks.bigan import Blueprint, make_bigan
+from sklearn_bigan.networks.discriminator import JointDiscriminator
+from sklearn_bigan.networks.encoder import Encoder
+from sklearn_bigan.networks.generator import Generator
+
+N_FEATURES, LATENT_DIM = 6, 3
+
+
+def blueprint(**changes) -> Blueprint:
+    values = {
+        "n_features": N_FEATURES,
+        "latent_dim": LATENT_DIM,
+        "posterior": "deterministic",
+        "prior": "normal",
+        "inference": "adversarial",
+        "loss": "logistic",
+        "output_activation": "identity",
+        "hidden_layer_sizes": (8, 5),
+        "network": "mlp",
+    }
+    return Blueprint(**{**values, **changes})
+
+
+def bigan(x_mean=None, **changes):
+    x_mean = torch.zeros(N_FEATURES) if x_mean is None else x_mean
+    return make_bigan(blueprint(**changes), x_mean)
+
+
+def encoder_with_head(bias: list[float], gaussian: bool, prior=NormalPrior) -> Encoder:
+    """An encoder of one code component whose head ignores x."""
+    encoder = Encoder(nn.Identity(), N_FEATURES, 1, gaussian, prior)
+    nn.init.zeros_(encoder.head.weight)
+    encoder.head.bias.data = torch.tensor(bias)
+    return encoder
+
+
+def test_the_three_networks_have_the_shapes_of_the_game():
+    nets, x, z = bigan().eval(), torch.randn(4, N_FEATURES), torch.randn(4, LATENT_DIM)
+    assert nets(x).shape == (4, LATENT_DIM)
+    assert nets.encoder.hidden(x).shape == (4, nets.encoder.n_hidden) == (4, 5)
+    assert nets.generator(z).shape == (4, N_FEATURES)
+    assert nets.discriminator(x, z).shape == (4,)
+
+
+def test_batch_norm_is_in_encoder_and_generator_but_not_in_the_discriminator():
+    nets = bigan()
+    count = [
+        sum(isinstance(m, nn.BatchNorm1d) for m in net.modules())
+        for net in (nets.encoder, nets.generator, nets.discriminator)
+    ]
+    assert count == [2, 2, 0]
+
+
+def test_gaussian_draws_have_the_moments_of_the_posterior():
+    encoder = encoder_with_head([0.7, -1.0], gaussian=True)
+    x = torch.zeros(200_000, N_FEATURES)
+    draws = encoder.draw(x, torch.Generator().manual_seed(0))
+    mean, std = (moment.detach() for moment in encoder.moments(x[:1]))
+    assert float(std) == pytest.approx(float(torch.exp(torch.tensor(-0.5))), rel=0.01)
+    # standard error of the draws' moments: 0.0014 and 0.001
+    assert float(draws.detach().mean()) == pytest.approx(float(mean), abs=0.01)
+    assert float(draws.detach().std()) == pytest.approx(float(std), abs=0.01)
+
+
+def test_a_gradient_flows_through_a_gaussian_draw_to_both_moments():
+    encoder = encoder_with_head([0.7, -1.0], gaussian=True)
+    encoder.draw(
+        torch.zeros(50, N_FEATURES), torch.Generator().manual_seed(0)
+    ).square().sum().backward()
+    assert (encoder.head.bias.grad != 0).all()
+
+
+@pytest.mark.parametrize("raw", [-1e30, 1e30])
+def test_the_variance_is_finite_and_positive_for_any_head(raw):
+    encoder = encoder_with_head([0.0, raw], gaussian=True)
+    _, std = encoder.moments(torch.zeros(1, N_FEATURES))
+    assert 0 < float(std.detach()) < 1e3
+
+
+def test_the_encoder_called_gives_the_mean_and_no_draw():
+    encoder = encoder_with_head([0.7, 1.0], gaussian=True)
+    assert torch.equal(encoder(torch.zeros(3, N_FEATURES)), torch.full((3, 1), 0.7))
+
+
+def test_a_deterministic_posterior_has_no_spread_and_no_noise():
+    encoder = encoder_with_head([0.7], gaussian=False)
+    x, noise = torch.zeros(3, N_FEATURES), torch.Generator().manual_seed(0)
+    before = noise.get_state()
+    assert torch.equal(encoder.draw(x, noise), torch.full((3, 1), 0.7))
+    assert torch.equal(noise.get_state(), before)
+    assert not encoder.moments(x)[1].any()
+
+
+@pytest.mark.parametrize("gaussian", [False, True])
+def test_codes_stay_in_the_range_of_a_uniform_prior(gaussian):
+    encoder = encoder_with_head([2.0, 1.0][: 1 + gaussian], gaussian, UniformPrior)
+    x = torch.zeros(1000, N_FEATURES)
+    for z in (encoder(x), encoder.draw(x, torch.Generator().manual_seed(0))):
+        assert z.abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("activation", "low"), [("identity", -5.0), ("sigmoid", 0.0), ("tanh", -1.0)]
+)
+def test_the_generator_starts_at_the_mean_of_the_data(activation, low):
+    x_mean = torch.tensor([0.0, 1.0, 0.25, 0.5, 0.9, low])
+    generator = Generator(nn.Linear(2, 6, bias=False), x_mean, activation)
+    nn.init.zeros_(generator.body.weight)
+    # columns at the edge of the range start MARGIN = 1e-3 inside it, to keep the bias finite
+    torch.testing.assert_close(generator(torch.randn(1, 2))[0], x_mean, rtol=0, atol=1.01e-3)
+    assert generator.bias.isfinite().all()
+
+
+@pytest.mark.parametrize(("activation", "low"), [("sigmoid", 0), ("tanh", -1)])
+def test_the_generator_stays_in_the_range_of_its_activation(activation, low):
+    nets = bigan(output_activation=activation, x_mean=torch.full((N_FEATURES,), 0.5))
+    x = nets.generator(1e3 * torch.randn(100, LATENT_DIM))
+    assert x.min() >= low
+    assert x.max() <= 1
+
+
+def test_the_discriminator_starts_undecided():
+    nets = bigan()
+    logits = nets.discriminator(torch.randn(4, N_FEATURES), torch.randn(4, LATENT_DIM))
+    assert torch.equal(logits, torch.zeros(4))
+
+
+def test_a_latent_regressors_discriminator_sees_x_alone():
+    nets = bigan(inference="latent_regression")
+    assert nets.discriminator(torch.randn(4, N_FEATURES), torch.empty(4, 0)).shape == (4,)
+
+
+def test_a_factory_is_called_with_the_two_widths_and_the_rest_is_ours():
+    calls = []
+
+    def factory(**widths):
+        calls.append(widths)
+        return nn.Linear(N_FEATURES, 7)
+
+    nets = bigan(network={"encoder": factory}, posterior="gaussian")
+    assert calls == [{"n_features": N_FEATURES, "latent_dim": LATENT_DIM}]
+    assert nets.encoder.n_hidden == 7
+    assert nets.eval()(torch.randn(2, N_FEATURES)).shape == (2, LATENT_DIM)
+    assert isinstance(nets.discriminator, JointDiscriminator)
+
+
+def test_feature_maps_of_a_body_are_flattened():
+    def factory(n_features, latent_dim):
+        return nn.Sequential(nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 4, 1))
+
+    nets = bigan(network={"encoder": factory})
+    assert nets.encoder.n_hidden == 4 * 2 * 3
+
+
+def test_a_generator_of_the_wrong_width_is_refused():
+    with pytest.raises(ValueError, match=r"generator must return 6 columns.*Got 5"):
+        bigan(network={"generator": lambda n_features, latent_dim: nn.Linear(latent_dim, 5)})
+
+
+def test_a_factory_that_makes_no_module_is_refused():
+    with pytest.raises(
+        TypeError, match=r"encoder factory must return a torch\.nn\.Module\. Got int"
+    ):
+        bigan(network={"encoder": lambda n_features, latent_dim: 3})
+
+
+def test_the_error_of_a_body_says_which_network_and_which_shape():
+    with pytest.raises(RuntimeError) as raised:
+        bigan(network={"discriminator": lambda n_features, latent_dim: Adder()})
+    assert "network's discriminator was tried on zeros of shape (2, 6) and (2, 3)" in str(
+        raised.value.__notes__
+    )
+
+
+class Adder(nn.Module):
+    def forward(self, x, z):
+        return x + z
