@@ -102,7 +102,7 @@ def main() -> None:
             "method": method,
             "seed": seed,
             "n_components": args.n_components or N_COMPONENTS[args.data],
-            "learning_rate": args.learning_rate or learning_rate(method),
+            "learning_rate": args.learning_rate or learning_rate(args.data, method),
             "minutes": args.minutes,
             "validate": args.validate,
         }
