@@ -30,7 +30,7 @@ N_COMPONENTS = {"digits": 16, "mnist": 50}  # 50 is BiGAN's on MNIST
 PACKAGES = ("numpy", "scikit-learn", "skorch", "torch", "sklearn_bigan")
 
 
-def run(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
+def run(setting: dict[str, Any], folder: Path, code: str) -> dict[str, Any]:
     """Train and measure, on one thread; return the line to be written."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
@@ -53,7 +53,7 @@ def run(setting: dict[str, Any], folder: Path) -> dict[str, Any]:
         "seconds": round(trained.seconds, 1),
         "updates": trained.updates,
         "date": datetime.date.today().isoformat(),
-        "commit": commit(),
+        "commit": code,
         "cpu": cpu(),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
     }
@@ -113,7 +113,7 @@ def main() -> None:
         s for s in settings if not any(s.items() <= line.items() for line in map(flat, lines))
     ]
     results = Parallel(n_jobs=args.jobs, return_as="generator_unordered")(
-        delayed(run)(setting, args.folder) for setting in missing
+        delayed(run)(setting, args.folder, commit()) for setting in missing
     )
     for line in results:
         lines.append(line)

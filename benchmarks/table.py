@@ -29,9 +29,9 @@ def cell(values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    form = "{:.0f}" if max(known) > 10 else "{:.3f}"
+    form = "{:.0f}" if all(isinstance(value, int) for value in known) else "{:.3f}"
     low, middle, high = (
-        form.format(value) for value in (min(known), statistics.median(known), max(known))
+        form.format(value + 0) for value in (min(known), statistics.median(known), max(known))
     )
     return middle if low == high else f"{middle} ({low} to {high})"
 

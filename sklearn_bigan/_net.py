@@ -32,6 +32,10 @@ ADAM_BETAS = (0.5, 0.999)
 # regressor, "1 results in a degenerate solution"; the plain latent regressor leaves G alone.
 REGRESSION_WEIGHT_IN_G = {"latent_regression": 0.0, "joint_latent_regression": 0.25}
 
+# Beyond it squares overflow in float32, and with them Adam's second moments: nothing is learned
+# any more, even where the figure itself is still finite.
+LARGEST = math.sqrt(torch.finfo(torch.float32).max)
+
 
 class StopTraining(Exception):
     """A callback asked for the end of training."""
@@ -212,13 +216,13 @@ class BiGANNet(NeuralNet):
         self._check_finite({name: self.history[-1, name] for name in sums})
 
     def _check_finite(self, figures: dict[str, float]) -> None:
-        """Raise, naming the figures, unless all are finite."""
-        diverged = [name for name, figure in figures.items() if not math.isfinite(figure)]
-        if diverged:
+        """Raise, naming the figures, unless float32 can hold all of them and their squares."""
+        wrong = [f"{name} is {x:.3g}" for name, x in figures.items() if not abs(x) < LARGEST]
+        if wrong:
             raise ValueError(
-                f"Training diverged in epoch {len(self.history)}: {', '.join(diverged)} no longer "
-                f"finite. Lower learning_rate (currently {self.lr:g}), or rescale X if it contains "
-                f"large values, for example with StandardScaler."
+                f"Training diverged in epoch {len(self.history)}: {', '.join(wrong)}. Lower "
+                f"learning_rate (currently {self.lr:g}), or rescale X if it contains large "
+                f"values, for example with StandardScaler."
             )
 
     def initialize_optimizer(self) -> "BiGANNet":

@@ -1,0 +1,74 @@
+import inspect
+import re
+
+import pytest
+
+from sklearn_bigan import BiGANTransformer
+
+METHODS = {
+    name: method
+    for name, method in inspect.getmembers(BiGANTransformer, inspect.isroutine)
+    if not name.startswith("_") and method.__module__.startswith("sklearn_bigan")
+}
+DOCUMENTED = {"BiGANTransformer": BiGANTransformer, **METHODS}
+
+
+def sections(documented) -> dict[str, str]:
+    """The numpydoc sections of a docstring by their titles."""
+    parts = re.split(r"^(\w[\w ]*)\n-+\n", inspect.getdoc(documented), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def entries(section: str) -> dict[str, str]:
+    """Names and types of a section's entries."""
+    return dict(re.findall(r"^(\w+) : (.+)$", section, flags=re.MULTILINE))
+
+
+def parameters(documented) -> dict[str, inspect.Parameter]:
+    found = dict(inspect.signature(documented).parameters)
+    found.pop("self", None)
+    return found
+
+
+def test_the_public_methods_are_those_meant():
+    assert set(METHODS) == {
+        "fit", "partial_fit", "transform", "posterior_moments", "inverse_transform", "reconstruct",
+        "sample", "score", "score_samples",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("documented", DOCUMENTED.values(), ids=DOCUMENTED)
+def test_every_parameter_is_documented_in_order(documented):
+    documentation = entries(sections(documented).get("Parameters", ""))
+    assert list(documentation) == list(parameters(documented))
+
+
+@pytest.mark.parametrize("documented", DOCUMENTED.values(), ids=DOCUMENTED)
+def test_documented_defaults_are_those_of_the_signature(documented):
+    documentation = entries(sections(documented)["Parameters"])
+    for name, parameter in parameters(documented).items():
+        found = re.search(r"default=(.+)$", documentation[name])
+        if parameter.default is inspect.Parameter.empty or (name, parameter.default) == ("y", None):
+            assert found is None, name
+        else:
+            assert found, name
+            assert eval(found[1]) == parameter.default, name
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_every_method_says_what_it_returns(method):
+    assert entries(sections(method)["Returns"]) or "mean, std :" in sections(method)["Returns"]
+
+
+def test_the_class_has_an_example_and_its_sources():
+    found = sections(BiGANTransformer)
+    assert ">>>" in found["Examples"]
+    assert "1605.09782" in found["References"]
+    assert "1606.00704" in found["References"]
+
+
+def test_every_fitted_attribute_is_documented(small_digits):
+    fitted = BiGANTransformer(max_epochs=0).fit(small_digits)
+    public = {name for name in dir(fitted) if name.endswith("_") and not name.startswith("_")}
+    documented = set(entries(sections(BiGANTransformer)["Attributes"]))
+    assert public == documented - {"feature_names_in_"}
