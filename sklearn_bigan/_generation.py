@@ -1,6 +1,7 @@
 """What the generator adds to a transformer: the way back, samples, and scores."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -96,8 +97,11 @@ class GenerationMixin:
             The generated rows.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"The 'n_samples' parameter must be at least 1. Got {n_samples!r}.")
+        if not isinstance(n_samples, Integral) or int(n_samples) < 1:
+            raise ValueError(
+                f"The 'n_samples' parameter must be an int in the range [1, inf). Got "
+                f"{n_samples!r} instead."
+            )
         cpu = torch.device("cpu")
         noise = generator_on(cpu, draw_seed(random_state))
         prior, latent_dim = self._module.encoder.prior, self._module.encoder.latent_dim

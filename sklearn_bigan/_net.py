@@ -100,7 +100,7 @@ class BiGANNet(NeuralNet):
             child_seed(self.seed, 1, len(self.history), purpose) for purpose in range(3)
         )
         self.order_, self.noise_ = (generator_on(rows.device, seed) for seed in (order, noise))
-        # Our networks draw from private generators only; a user's may hold dropout, which does not.
+        # Our networks draw from private generators only; a user's may hold dropout, which cannot.
         draws = (
             nullcontext()
             if self.blueprint.ours
