@@ -10,6 +10,10 @@ from torch import Tensor
 # rows, and is far above what a device needs to be busy.
 CHUNK_ROWS = 8192
 
+# Chunks are filled up with zeros to a multiple of this. Matrix products of a few rows are summed by
+# other kernels than those of many, and a row's code would depend on its company in the last bits.
+ROWS_MULTIPLE = 32
+
 
 def map_rows(
     function: Callable[[Tensor], Tensor], rows: np.ndarray, n_columns: int, device: torch.device
@@ -22,18 +26,21 @@ def map_rows(
     out = np.empty((len(rows), n_columns), dtype=np.float32)
     with torch.inference_mode():
         for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = _as_float32(rows[start : start + CHUNK_ROWS])
-            out[start : start + CHUNK_ROWS] = function(chunk.to(device)).cpu().numpy()
+            chunk = rows[start : start + CHUNK_ROWS]
+            outputs = function(_padded_float32(chunk).to(device))[: len(chunk)]
+            out[start : start + CHUNK_ROWS] = outputs.cpu().numpy()
     return out
 
 
-def _as_float32(chunk: np.ndarray) -> Tensor:
+def _padded_float32(chunk: np.ndarray) -> Tensor:
     """Copy to a float32 tensor; read-only and memory-mapped rows are welcome."""
+    n_rows = -(-len(chunk) // ROWS_MULTIPLE) * ROWS_MULTIPLE
+    padded = np.zeros((n_rows, chunk.shape[1]), dtype=np.float32)
     with np.errstate(over="ignore"):
-        converted = np.array(chunk, dtype=np.float32, order="C")
-    if chunk.dtype != np.float32 and not np.isfinite(converted).all():
+        padded[: len(chunk)] = chunk
+    if chunk.dtype != np.float32 and not np.isfinite(padded).all():
         raise ValueError(
             "Input X contains a value too large for dtype('float32'), whose largest is 3.4e38. "
             "Rescale X, for example with StandardScaler."
         )
-    return torch.from_numpy(converted)
+    return torch.from_numpy(padded)

@@ -160,14 +160,14 @@ def test_one_row_at_a_time_and_all_at_once_give_the_same_codes(fitted, small_dig
     fitted.set_params(features=features)
     together = fitted.transform(small_digits)
     apart = np.vstack([fitted.transform(row[None]) for row in small_digits])
-    # float32: matrix products of one row and of many are summed by different kernels
-    np.testing.assert_allclose(apart, together, rtol=1e-4, atol=1e-5)
+    # float32 rounding of sums of some tens of terms of size 1; measured: no difference at all
+    np.testing.assert_allclose(apart, together, rtol=0, atol=1e-6)
 
 
 def test_chunks_do_not_show(fitted, small_digits, monkeypatch):
     whole = fitted.transform(small_digits)
     monkeypatch.setattr("sklearn_bigan._inference.CHUNK_ROWS", 299)
-    np.testing.assert_allclose(fitted.transform(small_digits), whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(fitted.transform(small_digits), whole, rtol=0, atol=1e-6)
 
 
 def test_partial_fit_keeps_the_statistics_of_all_pieces(small_digits):
