@@ -19,7 +19,6 @@ import argparse
 import copy
 import datetime
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from quality import cpu
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
@@ -266,7 +266,7 @@ def main() -> None:
     torch.set_num_threads(1)
     report = {
         "date": datetime.date.today().isoformat(),
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": cpu(),
         "torch": torch.__version__,
         "steps": STEPS,
         "batch_size": BATCH,

@@ -35,7 +35,8 @@ def map_rows(
 def _padded_float32(chunk: np.ndarray) -> Tensor:
     """Copy to a float32 tensor; read-only and memory-mapped rows are welcome."""
     n_rows = -(-len(chunk) // ROWS_MULTIPLE) * ROWS_MULTIPLE
-    padded = np.zeros((n_rows, chunk.shape[1]), dtype=np.float32)
+    padded = np.empty((n_rows, chunk.shape[1]), dtype=np.float32)
+    padded[len(chunk) :] = 0
     with np.errstate(over="ignore"):
         padded[: len(chunk)] = chunk
     if chunk.dtype != np.float32 and not np.isfinite(padded).all():
