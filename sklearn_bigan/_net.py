@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
 from typing import Any
 
@@ -111,13 +111,15 @@ class BiGANNet(NeuralNet):
                 group["lr"] = self.lr
         with self._unchanged_on_failure(), draws, one_thread():
             self.module_.train()
-            self.notify("on_train_begin", X=rows, y=None)
             try:
+                self.notify("on_train_begin", X=rows, y=None)
                 self.fit_loop(rows, epochs=epochs)
             except StopTraining:
-                if "train_batch_count" not in self.history[-1]:  # in the middle of an epoch
+                # An epoch that was not finished has no losses to report.
+                if self.history and "train_batch_count" not in self.history[-1]:
                     del self.history[-1]
-            self.notify("on_train_end", X=rows, y=None)
+            with suppress(StopTraining):
+                self.notify("on_train_end", X=rows, y=None)
             weights = dict(self.module_.named_parameters())
             sums = torch.stack([weight.detach().sum() for weight in weights.values()])
             self._check_finite(dict(zip(weights, sums.cpu().tolist(), strict=True)))
@@ -264,12 +266,13 @@ class BiGANNet(NeuralNet):
         """Put weights, optimizers and history back if training ends in an exception."""
         parts = (self.module_, self.optimizer_, self.optimizer_discriminator_)
         states = [copy.deepcopy(part.state_dict()) for part in parts]
-        n_epochs = len(self.history)
+        n_epochs, n_steps = len(self.history), self.n_steps_
         try:
             yield
         except BaseException:
             for part, state in zip(parts, states, strict=True):
                 part.load_state_dict(state)
             del self.history[n_epochs:]
+            self.n_steps_ = n_steps
             self.module_.eval()
             raise

@@ -54,13 +54,15 @@ class UniformPrior:
     @classmethod
     def moments(cls, location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of tanh(N(location, scale^2)), each (batch, latent_dim)."""
-        mean = torch.zeros_like(location)
-        mean_square = torch.zeros_like(location)
+        # Deviations from tanh(location), not z itself: the variance of a sure encoder would be
+        # lost in the difference of two numbers near 1.
+        centre = torch.tanh(location)
+        first, second = torch.zeros_like(centre), torch.zeros_like(centre)
         for node, weight in zip(cls._nodes, cls._weights / cls._weights.sum(), strict=True):
-            z = torch.tanh(location + scale * float(node))
-            mean += float(weight) * z
-            mean_square += float(weight) * z.square()
-        return mean, (mean_square - mean.square()).clamp(min=0).sqrt()
+            deviation = torch.tanh(location + scale * float(node)) - centre
+            first += float(weight) * deviation
+            second += float(weight) * deviation.square()
+        return centre + first, (second - first.square()).clamp(min=0).sqrt()
 
     @staticmethod
     def regression_loss(location: Tensor, z: Tensor) -> Tensor:

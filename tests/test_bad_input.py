@@ -105,6 +105,7 @@ BAD_PARAMETERS = [
     ("device", 0),
     ("device", "gpu"),
     ("device", "nowhere:0"),
+    ("device", "cuda:99"),
     ("callbacks", "early_stopping"),
     ("random_state", "seed"),
     ("verbose", -1),
@@ -122,7 +123,7 @@ def test_a_parameter_out_of_range_is_named_with_the_rule_and_what_came(name, val
     message = str(raised.value)
     assert f"The '{name}' parameter" in message
     assert "must " in message
-    assert "Got " in message
+    assert f"Got {value!r}" in message
 
 
 def test_a_gaussian_latent_regressor_is_refused():
@@ -157,17 +158,21 @@ def test_training_that_diverges_says_what_to_try(n_features, loss):
         bigan(learning_rate=1e6, loss=loss, max_epochs=100).fit(rows)
 
 
-def interrupt(monkeypatch) -> None:
-    """Press Ctrl-C in the third step of whatever trains next."""
+def interrupted_in_step(n: int):
+    """A training step that presses Ctrl-C at its nth call."""
     step, calls = BiGANNet.train_step, []
 
     def train_step(self, batch, **kwargs):
         calls.append(batch)
-        if len(calls) == 3:
+        if len(calls) == n:
             raise KeyboardInterrupt
         return step(self, batch, **kwargs)
 
-    monkeypatch.setattr(BiGANNet, "train_step", train_step)
+    return train_step
+
+
+def interrupt(monkeypatch) -> None:
+    monkeypatch.setattr(BiGANNet, "train_step", interrupted_in_step(3))
 
 
 def learned(estimator: BiGANTransformer) -> list:
@@ -189,6 +194,12 @@ FAILURES = {
     "nan": ({}, spoilt(np.nan), ValueError),
     "another width": ({}, np.tile(spoilt(np.nan), 2), ValueError),
     "out of range": ({"output_activation": "sigmoid"}, X * 3, ValueError),
+    "another width, out of range": (
+        {"output_activation": "sigmoid"},
+        np.tile(X * 3, 2),
+        ValueError,
+    ),
+    "another width, diverging": ({}, 1e30 * np.random.RandomState(0).randn(60, 10), ValueError),
     "bad parameter": ({"loss": "wasserstein"}, X, ValueError),
     "bad combination": (
         {"posterior": "gaussian", "inference": "latent_regression"},
@@ -217,6 +228,20 @@ def test_a_failed_refit_leaves_what_was_learned(way, parameters, rows, error, mo
     fitted.set_params(**original)
     with pytest.warns(UserWarning, match="feature names"):
         assert learned(fitted) == before
+
+
+@pytest.mark.parametrize("discriminator_steps", [1, 2])
+def test_training_goes_on_after_ctrl_c_as_if_it_had_not_happened(discriminator_steps, monkeypatch):
+    parameters = {"batch_size": 20, "discriminator_steps": discriminator_steps}
+    interrupted, twin = (bigan(**parameters).fit(X) for _ in range(2))
+    with monkeypatch.context() as patch:
+        # One whole step, of three in an epoch: an odd number, half of the two that D takes to one.
+        patch.setattr(BiGANNet, "train_step", interrupted_in_step(2))
+        with pytest.raises(KeyboardInterrupt):
+            interrupted.partial_fit(X)
+    np.testing.assert_array_equal(
+        interrupted.partial_fit(X).transform(X), twin.partial_fit(X).transform(X)
+    )
 
 
 def test_a_refit_on_a_device_that_is_not_there_leaves_what_was_learned():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_bigan import BiGANTransformer
 
@@ -252,6 +252,16 @@ def test_callbacks_are_called_on_a_copy(small_digits):
     (used,) = [c for _, c in fitted.net_.callbacks_ if isinstance(c, Count)]
     assert used.epochs == 2
     assert mine.epochs == 0
+
+
+def test_early_stopping_of_skorch_ends_a_fit_without_an_error(small_digits):
+    # No loss falls by 10 in an epoch: the first counts as best, and two more are waited for.
+    stop = EarlyStopping(
+        "discriminator_loss", patience=2, threshold=10, threshold_mode="abs", sink=lambda text: None
+    )
+    fitted = bigan(callbacks=[stop], max_epochs=20).fit(small_digits)
+    assert fitted.n_iter_ == 3
+    assert fitted.transform(small_digits).shape == (300, 4)
 
 
 def test_verbose_prints_the_losses(small_digits, capsys):

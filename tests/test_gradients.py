@@ -25,11 +25,21 @@ class NormalisedBody(nn.Module):
         return self.layers(torch.cat([x, z], dim=1))
 
 
-def discriminator(body: nn.Module, scale: float) -> JointDiscriminator:
+def discriminator(body: nn.Module, largest: float) -> JointDiscriminator:
+    """D whose logits on `pairs()` reach from about -largest to largest."""
     net = JointDiscriminator(body, 16).double()
     with torch.no_grad():
-        net.head.weight.normal_(generator=torch.Generator().manual_seed(1)).mul_(scale)
+        net.head.weight.normal_(generator=torch.Generator().manual_seed(1))
+        logits = logits_of(net)
+        middle, radius = (logits.max() + logits.min()) / 2, (logits.max() - logits.min()) / 2
+        net.head.weight.mul_(largest / radius)
+        net.head.bias.copy_(-middle * largest / radius)
     return net
+
+
+def logits_of(net: JointDiscriminator) -> torch.Tensor:
+    x, z_hat, x_hat, z = pairs()
+    return net(torch.cat([x, x_hat]), torch.cat([z_hat, z]))
 
 
 def pairs() -> list[torch.Tensor]:
@@ -51,16 +61,17 @@ def by_autograd(net, loss):
     return d_loss, eg_loss, at_weights, torch.autograd.grad(eg_loss, [z_hat, x_hat])
 
 
-@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0], ids=["ordinary", "sure", "certain"])
+@pytest.mark.parametrize("largest", [1.0, 60.0, 200.0])
 @pytest.mark.parametrize("loss", [LogisticLoss, HingeLoss])
 @pytest.mark.parametrize("body", [DiscriminatorBody, NormalisedBody])
-def test_one_pass_gives_both_players_the_gradients_of_their_own_losses(body, loss, scale):
+def test_one_pass_gives_both_players_the_gradients_of_their_own_losses(body, loss, largest):
     torch.manual_seed(0)
     made = DiscriminatorBody(N_FEATURES, LATENT_DIM, (16,)) if body is DiscriminatorBody else body()
-    net = discriminator(made, scale)
+    net = discriminator(made, largest)
     x, z_hat, x_hat, z = pairs()
     outcome = play(net, loss, (x, z_hat), (x_hat, z))
     d_loss, eg_loss, at_weights, (at_z_hat, at_x_hat) = by_autograd(copy.deepcopy(net), loss)
+    # assert_close's default for float64, 1e-7: the same sums in another order
     torch.testing.assert_close(outcome.discriminator_loss, d_loss.detach())
     torch.testing.assert_close(outcome.encoder_generator_loss, eg_loss.detach())
     torch.testing.assert_close(outcome.at_z_hat, at_z_hat)
@@ -81,10 +92,42 @@ def test_a_satisfied_hinge_still_teaches_encoder_and_generator():
     torch.testing.assert_close(outcome.at_z_hat, at_z_hat)
 
 
-@pytest.mark.parametrize("scale", [30.0, 1e4])
-def test_in_float32_the_gradients_stay_right_where_the_discriminator_is_certain(scale):
+def test_a_hinge_satisfied_on_both_sides_teaches_only_encoder_and_generator():
+    class Sum(nn.Module):
+        row_independent = True
+
+        def forward(self, x, z):
+            return x.sum(1, keepdim=True) + z.sum(1, keepdim=True)
+
+    net = JointDiscriminator(Sum(), 1).double()
+    nn.init.ones_(net.head.weight)
+    ones = torch.ones(BATCH, 2, dtype=torch.float64)
+    outcome = play(net, HingeLoss, (ones, ones), (-ones, -ones))  # logits 4 and -4
+    assert float(outcome.discriminator_loss) == 0
+    # by hand: the mean logit falls by 1 / n with every pair of the one side, and rises on the other
+    torch.testing.assert_close(outcome.at_z_hat, ones / BATCH)
+    torch.testing.assert_close(outcome.at_x_hat, -ones / BATCH)
+    # the smallest seed, 1e-16 a pair, times features of 4
+    assert max(weight.grad.abs().max() for weight in net.parameters()) < 1e-15
+
+
+@pytest.mark.parametrize("body", [DiscriminatorBody, NormalisedBody])
+def test_nothing_is_left_on_encoder_and_generator(body):
+    made = DiscriminatorBody(N_FEATURES, LATENT_DIM, (16,)) if body is DiscriminatorBody else body()
+    x, _, _, z = pairs()
+    encoder, generator = nn.Linear(N_FEATURES, LATENT_DIM), nn.Linear(LATENT_DIM, N_FEATURES)
+    z_hat, x_hat = encoder.double()(x), generator.double()(z)
+    z_hat.retain_grad()
+    x_hat.retain_grad()
+    play(discriminator(made, 1.0), LogisticLoss, (x, z_hat), (x_hat, z))
+    left = [z_hat, x_hat, x, z, *encoder.parameters(), *generator.parameters()]
+    assert all(tensor.grad is None for tensor in left)
+
+
+@pytest.mark.parametrize("largest", [60.0, 200.0, 1e4])
+def test_in_float32_the_gradients_stay_right_where_the_discriminator_is_certain(largest):
     torch.manual_seed(0)
-    net = discriminator(DiscriminatorBody(N_FEATURES, LATENT_DIM, (16,)), scale)
+    net = discriminator(DiscriminatorBody(N_FEATURES, LATENT_DIM, (16,)), largest)
     _, _, _, expected = by_autograd(copy.deepcopy(net), LogisticLoss)
     x, z_hat, x_hat, z = (t.float() for t in pairs())
     outcome = play(net.float(), LogisticLoss, (x, z_hat), (x_hat, z))

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -6,7 +8,7 @@ from sklearn_bigan._priors import NormalPrior, UniformPrior
 from sklearn_bigan.networks.bigan import Blueprint, make_bigan
 from sklearn_bigan.networks.discriminator import JointDiscriminator
 from sklearn_bigan.networks.encoder import Encoder
-from sklearn_bigan.networks.generator import Generator
+from sklearn_bigan.networks.generator import Generator, marginal_bias
 
 N_FEATURES, LATENT_DIM = 6, 3
 
@@ -111,9 +113,20 @@ def test_the_generator_starts_at_the_mean_of_the_data(activation, low):
     x_mean = torch.tensor([0.0, 1.0, 0.25, 0.5, 0.9, low])
     generator = Generator(nn.Linear(2, 6, bias=False), x_mean, activation)
     nn.init.zeros_(generator.body.weight)
+    start = generator(torch.ones(1, 2))[0]
+    torch.testing.assert_close(start[2:5], x_mean[2:5])  # float32 rounding
     # columns at the edge of the range start MARGIN = 1e-3 inside it, to keep the bias finite
-    torch.testing.assert_close(generator(torch.randn(1, 2))[0], x_mean, rtol=0, atol=1.01e-3)
+    torch.testing.assert_close(start, x_mean, rtol=0, atol=1.01e-3)
     assert generator.bias.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("activation", "bias"),
+    [("identity", 0.9), ("sigmoid", math.log(0.9 / 0.1)), ("tanh", math.atanh(0.9))],
+)
+def test_the_output_bias_is_the_mean_its_log_odds_or_its_inverse_tanh(activation, bias):
+    found = marginal_bias(torch.tensor([0.9]), activation)
+    assert float(found) == pytest.approx(bias, rel=1e-5)  # float32, where 1 - 0.9 is rounded
 
 
 @pytest.mark.parametrize(("activation", "low"), [("sigmoid", 0), ("tanh", -1)])
@@ -147,6 +160,39 @@ def test_a_factory_is_called_with_the_two_widths_and_the_rest_is_ours():
     assert nets.encoder.n_hidden == 7
     assert nets.eval()(torch.randn(2, N_FEATURES)).shape == (2, LATENT_DIM)
     assert isinstance(nets.discriminator, JointDiscriminator)
+
+
+def test_a_discriminator_that_sees_x_alone_is_made_for_no_column_of_z():
+    calls = []
+
+    class Body(nn.Linear):
+        def __init__(self, **widths):
+            calls.append(widths)
+            super().__init__(N_FEATURES, 7)
+
+        def forward(self, x, z):
+            return super().forward(x)
+
+    bigan(network={"discriminator": Body}, inference="latent_regression")
+    assert calls == [{"n_features": N_FEATURES, "latent_dim": 0}]
+
+
+def test_trying_a_body_leaves_its_batch_statistics_and_its_mode_alone():
+    def factory(n_features, latent_dim):
+        return nn.Sequential(nn.Linear(n_features, 7), nn.BatchNorm1d(7))
+
+    body = bigan(network={"encoder": factory}).encoder.body
+    assert body.training
+    assert int(body[1].num_batches_tracked) == 0
+    assert torch.equal(body[1].running_mean, torch.zeros(7))
+
+
+def test_feature_maps_of_a_generator_are_flattened():
+    def factory(n_features, latent_dim):
+        return nn.Sequential(nn.Unflatten(1, (3, 1, 1)), nn.ConvTranspose2d(3, 1, (2, 3)))
+
+    nets = bigan(network={"generator": factory})
+    assert nets.generator(torch.zeros(4, LATENT_DIM)).shape == (4, 1 * 2 * 3)
 
 
 def test_feature_maps_of_a_body_are_flattened():

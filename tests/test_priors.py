@@ -24,6 +24,7 @@ def test_uniform_prior_fills_its_range():
     assert z.min() < -0.999
     assert z.max() > 0.999
     assert z.mean(0).abs().max() < 0.02  # standard error 0.002
+    assert (z.var(0) - 1 / 3).abs().max() < 0.01  # standard error 0.001
 
 
 @pytest.mark.parametrize("prior", PRIORS.values())
@@ -49,14 +50,26 @@ def test_uniform_moments_of_a_sure_encoder_are_a_point():
     assert std.max() < 1e-3
 
 
+def test_uniform_moments_of_a_nearly_sure_encoder_are_those_of_the_tangent():
+    location = torch.tensor([[-1.0, 0.0, 2.0, 3.0]])
+    scale = torch.full_like(location, 0.01)
+    _, std = UniformPrior.moments(location, scale)
+    slope = 1 - torch.tanh(location.double()).square()
+    # the next term of tanh's expansion is of relative size scale^2 = 1e-4; the rounding of z near
+    # 1, 6e-8, is 1e-3 of the smallest deviation, 1e-4
+    torch.testing.assert_close(std.double(), slope * 0.01, rtol=1e-2, atol=0)
+
+
 def test_normal_regression_loss_is_half_the_mean_square():
     a, z = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])
     assert float(NormalPrior.regression_loss(a, z)) == pytest.approx(0.5 * (1 + 4) / 2)
 
 
 def test_uniform_regression_loss_is_the_cross_entropy_of_rescaled_codes():
-    a, z = torch.randn(20, 3), torch.rand(20, 3) * 2 - 1
+    a = torch.randn(20, 3, generator=generator())
+    z = UniformPrior.sample(20, 3, generator(1), CPU)
     probability = (torch.tanh(a) + 1) / 2
+    # assert_close's default for float32; torch computes the one from logits, the other not
     torch.testing.assert_close(
         UniformPrior.regression_loss(a, z), binary_cross_entropy(probability, (z + 1) / 2)
     )
