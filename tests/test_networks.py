@@ -195,12 +195,27 @@ def test_feature_maps_of_a_generator_are_flattened():
     assert nets.generator(torch.zeros(4, LATENT_DIM)).shape == (4, 1 * 2 * 3)
 
 
-def test_feature_maps_of_a_body_are_flattened():
+def test_feature_maps_of_an_encoder_are_flattened():
     def factory(n_features, latent_dim):
         return nn.Sequential(nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 4, 1))
 
-    nets = bigan(network={"encoder": factory})
-    assert nets.encoder.n_hidden == 4 * 2 * 3
+    nets, x = bigan(network={"encoder": factory}), torch.zeros(5, N_FEATURES)
+    assert nets.encoder.hidden(x).shape == (5, nets.encoder.n_hidden) == (5, 4 * 2 * 3)
+    assert nets(x).shape == (5, LATENT_DIM)
+
+
+def test_feature_maps_of_a_discriminator_are_flattened():
+    class Body(nn.Conv2d):
+        def __init__(self, n_features, latent_dim):
+            super().__init__(1, 4, 1)
+
+        def forward(self, x, z):
+            return super().forward(x.unflatten(1, (1, 2, 3)))
+
+    nets = bigan(network={"discriminator": Body})
+    x, z = torch.zeros(5, N_FEATURES), torch.zeros(5, LATENT_DIM)
+    assert nets.discriminator.features(x, z).shape == (5, 4 * 2 * 3)
+    assert nets.discriminator(x, z).shape == (5,)
 
 
 def test_a_generator_of_the_wrong_width_is_refused():
