@@ -10,6 +10,8 @@ import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from sklearn_bigan._neighbors import walk
+
 
 class TensorBatches:
     """One epoch each time it is iterated: every row once, in a fresh seeded order.
@@ -30,8 +32,53 @@ class TensorBatches:
         self.batch_size = batch_size
         self.generator = generator
 
+    def __len__(self) -> int:
+        return sum(1 for _ in gen_batches(len(self.rows), self.batch_size, min_batch_size=2))
+
     def __iter__(self) -> Iterator[Tensor]:
         n_rows = len(self.rows)
         order = torch.randperm(n_rows, generator=self.generator, device=self.rows.device)
         for cut in gen_batches(n_rows, self.batch_size, min_batch_size=2):
             yield self.rows[order[cut]]
+
+
+class NeighborBatches:
+    """One epoch each time it is iterated: every row once, each with a row from its neighbourhood.
+
+    The first half of a batch are rows in a fresh order, the second half, in the same order, where
+    random walks from them ended.
+
+    Parameters
+    ----------
+    rows, batch_size, generator
+        As for `TensorBatches`; a batch has half as many pairs.
+    graph : Tensor of shape (n_samples, n_neighbors), dtype int64
+        The neighbours of each row.
+    steps : int
+        Length of the walks.
+    """
+
+    def __init__(
+        self,
+        rows: Tensor,
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        graph: Tensor,
+        steps: int,
+    ) -> None:
+        self.rows = rows
+        self.n_pairs = max(1, batch_size // 2)
+        self.generator = generator
+        self.graph = graph
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.n_pairs)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        n_rows = len(self.rows)
+        order = torch.randperm(n_rows, generator=self.generator, device=self.rows.device)
+        for cut in gen_batches(n_rows, self.n_pairs):
+            ends = walk(self.graph, order[cut], self.steps, self.generator)
+            yield self.rows[torch.cat([order[cut], ends])]

@@ -1,5 +1,6 @@
 """What the generator adds to a transformer: the way back, samples, and scores."""
 
+import copy
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from sklearn_bigan._inference import map_rows
 from sklearn_bigan._net import BiGANNet
 from sklearn_bigan._parameters import draw_seed
+from sklearn_bigan._priors import MixturePrior, Prior
 from sklearn_bigan._randomness import generator_on
 from sklearn_bigan.networks.bigan import BiGAN
 
@@ -80,7 +82,11 @@ class GenerationMixin:
         return self._map(lambda x: self._module.generator(self._module(x)), X, X.shape[1])
 
     def sample(
-        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+        self,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+        *,
+        cluster: int | None = None,
     ) -> np.ndarray:
         """Generate new rows G(z), z drawn from the prior.
 
@@ -90,6 +96,9 @@ class GenerationMixin:
             How many, at least 1.
         random_state : int, RandomState instance or None, default=None
             Determines z.
+        cluster : int or None, default=None
+            With ``prior="mixture"``, the cluster to draw from, as `predict_cluster` numbers
+            them. None: from all, in equal parts.
 
         Returns
         -------
@@ -102,11 +111,15 @@ class GenerationMixin:
                 f"The 'n_samples' parameter must be an int in the range [1, inf). Got "
                 f"{n_samples!r} instead."
             )
+        # On the CPU, so that a seed means the same z on every device.
+        prior = copy.deepcopy(self._module.encoder.prior).cpu()
         cpu = torch.device("cpu")
         noise = generator_on(cpu, draw_seed(random_state))
-        prior, latent_dim = self._module.encoder.prior, self._module.encoder.latent_dim
-        z = prior.sample(n_samples, latent_dim, noise, cpu).numpy()
-        return self._map(self._module.generator, z, self.n_features_in_)
+        if cluster is None:
+            z = prior.sample(n_samples, noise, cpu)
+        else:
+            z = _clustered(prior, cluster).sample(n_samples, noise, cpu, cluster)
+        return self._map(self._module.generator, z.numpy(), self.n_features_in_)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of the variation of X that G(E(X)) explains; comparable with PCA's.
@@ -169,7 +182,7 @@ class GenerationMixin:
     @property
     def _module(self) -> BiGAN:
         check_is_fitted(self)
-        return self.net_.module_
+        return self.net_.averaged_
 
     @property
     def _n_features_out(self) -> int:
@@ -181,3 +194,18 @@ class GenerationMixin:
         self, function: Callable[[Tensor], Tensor], rows: np.ndarray, n_columns: int
     ) -> np.ndarray:
         return map_rows(function, rows, n_columns, torch.device(self.device_))
+
+
+def _clustered(prior: Prior, cluster: Any) -> MixturePrior:
+    """Return the prior if it has that cluster."""
+    if not isinstance(prior, MixturePrior):
+        raise ValueError(
+            f"The 'cluster' parameter needs a model trained with prior='mixture'. Got "
+            f"{cluster!r}; leave it out."
+        )
+    if not isinstance(cluster, Integral) or not 0 <= int(cluster) < len(prior.means):
+        raise ValueError(
+            f"The 'cluster' parameter must be an int in the range [0, {len(prior.means)}), one of "
+            f"the prior's clusters. Got {cluster!r} instead."
+        )
+    return prior

@@ -7,34 +7,47 @@ from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PrintLog
 from skorch.utils import TeeGenerator
 from torch import Tensor
 
-from sklearn_bigan._batches import TensorBatches
+from sklearn_bigan._averaging import average, averaged_copy, gather_statistics
+from sklearn_bigan._batches import NeighborBatches, TensorBatches
 from sklearn_bigan._gradients import play
 from sklearn_bigan._losses import LOSSES
-from sklearn_bigan._priors import PRIORS
+from sklearn_bigan._neighbors import neighbor_graph
 from sklearn_bigan._randomness import (
     child_seed,
     default_generators_seeded,
     generator_on,
     one_thread,
 )
+from sklearn_bigan._terms import (
+    consistency_loss,
+    cycle_loss,
+    latent_cycle_loss,
+    latent_regression,
+)
 from sklearn_bigan.networks.bigan import Blueprint, make_bigan
 
 # Adam's decay rates in both papers (ALI prints beta2 as 1 - beta2).
 ADAM_BETAS = (0.5, 0.999)
 
-# Weight of the latent regression loss in G's gradient. BiGAN's authors: 0.25 in the joint latent
-# regressor, "1 results in a degenerate solution"; the plain latent regressor leaves G alone.
-REGRESSION_WEIGHT_IN_G = {"latent_regression": 0.0, "joint_latent_regression": 0.25}
-
 # Beyond it squares overflow in float32, and with them Adam's second moments: nothing is learned
 # any more, even where the figure itself is still finite.
 LARGEST = math.sqrt(torch.finfo(torch.float32).max)
+
+
+# Length of training where nobody says: a fixed number of epochs would be far too few updates for
+# a small table, and far too long for a large one.
+UPDATES_PER_ROW, MOST_UPDATES = 5, 15_000
+
+# Where the learning rate ends, as a share of where it began: BiGAN's published schedule, too, ends
+# at 0.01 (exponentially).
+LAST_LEARNING_RATE = 0.01
 
 
 class StopTraining(Exception):
@@ -50,10 +63,18 @@ class BiGANNet(NeuralNet):
         What to make and train.
     x_mean : Tensor of shape (n_features,)
         Mean of the training data, where G's output bias starts.
+    x_std : float
+        Root of the mean variance of its columns, the unit of reconstruction errors.
     seed : int
         All randomness hangs below it.
     discriminator_steps : int
         D learns from every batch, E and G from every `discriminator_steps`-th.
+    cycle_weight, latent_cycle_weight, consistency_weight : float
+        What the terms beside the adversarial loss count for; 0 leaves a term out.
+    n_neighbors, neighbor_steps : int
+        Size of a row's neighbourhood, and length of the walks that start there. 0: no pairs.
+    ema_decay : float
+        Of the averages of E's and G's weights, from update to update.
     **kwargs
         `lr`, `batch_size`, `device`, `callbacks` and `verbose` of `skorch.NeuralNet`.
     """
@@ -63,14 +84,28 @@ class BiGANNet(NeuralNet):
         blueprint: Blueprint,
         *,
         x_mean: Tensor,
+        x_std: float,
         seed: int,
         discriminator_steps: int,
+        cycle_weight: float,
+        latent_cycle_weight: float,
+        consistency_weight: float,
+        n_neighbors: int,
+        neighbor_steps: int,
+        ema_decay: float,
         **kwargs: Any,
     ) -> None:
         self.blueprint = blueprint
         self.x_mean = x_mean
+        self.x_std = x_std
         self.seed = seed
         self.discriminator_steps = discriminator_steps
+        self.cycle_weight = cycle_weight
+        self.latent_cycle_weight = latent_cycle_weight
+        self.consistency_weight = consistency_weight
+        self.n_neighbors = n_neighbors
+        self.neighbor_steps = neighbor_steps
+        self.ema_decay = ema_decay
         self.n_steps_ = 0
         super().__init__(
             make_bigan,
@@ -86,8 +121,18 @@ class BiGANNet(NeuralNet):
             self.module_ = self.module(self.blueprint, self.x_mean).eval()
         return self
 
-    def train(self, rows: Tensor, epochs: int) -> None:
-        """Take `epochs` passes over the rows, which lie on the device; if it fails, be as before.
+    def train(self, rows: np.ndarray, epochs: int | None, *, settle: bool) -> None:
+        """Take `epochs` passes over the rows; if it fails, be as before.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_samples, n_features), dtype float32
+            The training data.
+        epochs : int or None
+            How often to see each. None: as often as `UPDATES_PER_ROW` and `MOST_UPDATES` say.
+        settle : bool
+            Whether this is all there is to learn from: the learning rate then falls in the second
+            half of the way, and the batch statistics are those of these rows.
 
         Raises
         ------
@@ -96,34 +141,58 @@ class BiGANNet(NeuralNet):
         """
         # Seeds depend on how many epochs came before, not on a generator's inner state: training
         # goes on alike in this process and from a file.
-        order, noise, default = (
-            child_seed(self.seed, 1, len(self.history), purpose) for purpose in range(3)
+        order, noise, default, graph = (
+            child_seed(self.seed, 1, len(self.history), purpose) for purpose in range(4)
         )
-        self.order_, self.noise_ = (generator_on(rows.device, seed) for seed in (order, noise))
-        # Our networks draw from private generators only; a user's may hold dropout, which cannot.
-        draws = (
-            nullcontext()
-            if self.blueprint.ours
-            else default_generators_seeded(default, rows.device)
-        )
-        for optimizer in (self.optimizer_, self.optimizer_discriminator_):
-            for group in optimizer.param_groups:
-                group["lr"] = self.lr
-        with self._unchanged_on_failure(), draws, one_thread():
-            self.module_.train()
-            try:
-                self.notify("on_train_begin", X=rows, y=None)
-                self.fit_loop(rows, epochs=epochs)
-            except StopTraining:
-                # An epoch that was not finished has no losses to report.
-                if self.history and "train_batch_count" not in self.history[-1]:
-                    del self.history[-1]
-            with suppress(StopTraining):
-                self.notify("on_train_end", X=rows, y=None)
-            weights = dict(self.module_.named_parameters())
-            sums = torch.stack([weight.detach().sum() for weight in weights.values()])
-            self._check_finite(dict(zip(weights, sums.cpu().tolist(), strict=True)))
-            self.module_.eval()
+        with self._unchanged_on_failure(), one_thread():
+            self.rows_ = torch.from_numpy(rows).to(self.device)
+            self.order_, self.noise_ = (
+                generator_on(self.rows_.device, seed) for seed in (order, noise)
+            )
+            paired = self.n_neighbors > 0 and self.blueprint.joint and epochs != 0
+            self.graph_ = (
+                neighbor_graph(rows, self.n_neighbors, graph).to(self.device) if paired else None
+            )
+            n_batches = len(self._batches())
+            if epochs is None:
+                epochs = -(-min(UPDATES_PER_ROW * len(rows), MOST_UPDATES) // n_batches)
+            self.fall_ = epochs * n_batches if settle else 0
+            self.n_steps_before_ = self.n_steps_
+            # Our networks draw from private generators only; a user's may hold dropout, which
+            # cannot.
+            draws = (
+                nullcontext()
+                if self.blueprint.ours
+                else default_generators_seeded(default, self.rows_.device)
+            )
+            with draws:
+                self._play_on(epochs)
+            gather_statistics(
+                self.averaged_,
+                self.rows_,
+                self.batch_size,
+                self.noise_,
+                cycled=self._cycled,
+                anew=settle,
+            )
+            del self.rows_, self.graph_
+
+    def _play_on(self, epochs: int) -> None:
+        """Train for that many epochs or until a callback stops it, and check the weights."""
+        self.module_.train()
+        try:
+            self.notify("on_train_begin", X=self.rows_, y=None)
+            self.fit_loop(self.rows_, epochs=epochs)
+        except StopTraining:
+            # An epoch that was not finished has no losses to report.
+            if self.history and "train_batch_count" not in self.history[-1]:
+                del self.history[-1]
+        with suppress(StopTraining):
+            self.notify("on_train_end", X=self.rows_, y=None)
+        weights = dict(self.module_.named_parameters())
+        sums = torch.stack([weight.detach().sum() for weight in weights.values()])
+        self._check_finite(dict(zip(weights, sums.cpu().tolist(), strict=True)))
+        self.module_.eval()
 
     def epochs(self) -> list[dict[str, Any]]:
         """Return the history, one dict an epoch, without skorch's empty list of batches."""
@@ -134,41 +203,62 @@ class BiGANNet(NeuralNet):
         self.n_steps_ += 1
         encoder_generator_moves = self.n_steps_ % self.discriminator_steps == 0
         encoder, generator = self.module_.encoder, self.module_.generator
+        self._set_learning_rate()
         self.optimizer_.zero_grad()
         self.optimizer_discriminator_.zero_grad()
 
-        # Draw z ~ p(z).
-        prior = PRIORS[self.blueprint.prior]
-        z = prior.sample(len(batch), encoder.latent_dim, self.noise_, batch.device)
+        # Draw z ~ p(z). A row's partner, x', comes from its neighbourhood: the other half of the
+        # batch. Without neighbours it is the row itself.
+        z = encoder.prior.sample(len(batch), self.noise_, batch.device)
+        paired = self.graph_ is not None
+        partner = batch.roll(len(batch) // 2, dims=0) if paired else batch
 
-        # Encode and generate, once each: z_hat ~ q(z | x) and x_hat = G(z). A latent regressor's
-        # D sees x alone, and its encoder sees only x_hat.
+        # Encode and generate, once each: z_hat ~ q(z | x), x_hat = G(z) and, for the cycle,
+        # x_tilde = G(z_hat), in one batch: G's batch statistics are then those of draws and codes
+        # together, in training as afterwards. A latent regressor's D sees x alone, and its
+        # encoder sees only x_hat.
         joint = self.blueprint.joint
         with torch.set_grad_enabled(encoder_generator_moves):
-            x_hat = generator(z)
             z_hat = encoder.draw(batch, self.noise_) if joint else z[:, :0]
+            x_hat, x_tilde = (
+                generator(torch.cat([z, z_hat])).chunk(2) if self._cycled else (generator(z), None)
+            )
 
-        # Discriminate: minimise -log D(x, z_hat) - log(1 - D(x_hat, z)) over D, and the same with
-        # the labels swapped over E and G (or the hinge's two sides).
+        # Discriminate: minimise -log D(x', z_hat) - log(1 - D(x_hat, z)) over D, and the same
+        # with the labels swapped over E and G (or the hinge's two sides).
         outcome = play(
             self.module_.discriminator,
             self.criterion_,
-            encoder_pair=(batch, z_hat),
+            encoder_pair=(partner, z_hat),
             generator_pair=(x_hat, z if joint else z[:, :0]),
         )
-
         losses = {
             "discriminator_loss": outcome.discriminator_loss,
             "encoder_generator_loss": outcome.encoder_generator_loss,
         }
 
-        # Update E and G, and D, by what that pass left.
-        if encoder_generator_moves:
-            if joint:
-                torch.autograd.backward([z_hat, x_hat], [outcome.at_z_hat, outcome.at_x_hat])
-            else:
-                losses["latent_regression_loss"], at_x_hat = self._regress(x_hat, z)
-                torch.autograd.backward(x_hat, outcome.at_x_hat + at_x_hat)
+        # Update E and G, by what that pass left and by the terms beside it, and D.
+        if encoder_generator_moves and joint:
+            total = torch.zeros_like(outcome.encoder_generator_loss)
+            if x_tilde is not None:
+                losses["cycle_loss"] = cycle_loss(batch, x_tilde, self.x_std)
+                total = total + self.cycle_weight * losses["cycle_loss"]
+            if self.latent_cycle_weight > 0:
+                losses["latent_cycle_loss"] = latent_cycle_loss(encoder, x_hat, z)
+                total = total + self.latent_cycle_weight * losses["latent_cycle_loss"]
+            if self.consistency_weight > 0 and paired:
+                losses["consistency_loss"] = consistency_loss(z_hat)
+                total = total + self.consistency_weight * losses["consistency_loss"]
+            tensors, gradients = [z_hat, x_hat], [outcome.at_z_hat, outcome.at_x_hat]
+            if total.requires_grad:
+                tensors.append(total)
+                gradients.append(torch.ones_like(total))
+            torch.autograd.backward(tensors, gradients)
+        elif encoder_generator_moves:
+            losses["latent_regression_loss"], at_x_hat = latent_regression(
+                encoder, x_hat, z, self.blueprint.inference
+            )
+            torch.autograd.backward(x_hat, outcome.at_x_hat + at_x_hat)
         self.notify(
             "on_grad_computed",
             named_parameters=TeeGenerator(self.module_.named_parameters()),
@@ -178,17 +268,24 @@ class BiGANNet(NeuralNet):
         self.optimizer_discriminator_.step()
         if encoder_generator_moves:
             self.optimizer_.step()
-        return {"losses": losses}
+            if self.ema_decay > 0:
+                n_updates = self.n_steps_ // self.discriminator_steps
+                average(self.averaged_, self.module_, self.ema_decay, n_updates)
+        return {"losses": {name: loss.detach() for name, loss in losses.items()}}
 
-    def _regress(self, x_hat: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """L(z, E(x_hat)), its gradient left on E, and G's share of that gradient, at x_hat."""
-        encoder = self.module_.encoder
-        sample = x_hat.detach().requires_grad_()
-        location, _ = encoder.posterior(encoder.hidden(sample))
-        loss = PRIORS[self.blueprint.prior].regression_loss(location, z)
-        torch.autograd.backward(loss)
-        share = REGRESSION_WEIGHT_IN_G[self.blueprint.inference]
-        return loss.detach(), share * sample.grad  # type: ignore[operator, return-value]
+    @property
+    def _cycled(self) -> bool:
+        return self.blueprint.joint and self.cycle_weight > 0
+
+    def _set_learning_rate(self) -> None:
+        """Constant for the first half of the way, then in a line to LAST_LEARNING_RATE of it."""
+        rate = self.lr
+        if self.fall_:
+            way = (self.n_steps_ - self.n_steps_before_) / self.fall_
+            rate *= max(LAST_LEARNING_RATE, min(1.0, 2 * (1 - way)))
+        for optimizer in (self.optimizer_, self.optimizer_discriminator_):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
 
     def run_single_epoch(
         self,
@@ -234,6 +331,8 @@ class BiGANNet(NeuralNet):
         )
         self.optimizer_ = self._adam(encoder_generator)
         self.optimizer_discriminator_ = self._adam(self.module_.discriminator.named_parameters())
+        # Now that the networks are on their device.
+        self.averaged_ = averaged_copy(self.module_)
         return self
 
     def _adam(self, named_parameters: Iterable[tuple[str, Tensor]]) -> torch.optim.Adam:
@@ -245,7 +344,14 @@ class BiGANNet(NeuralNet):
         """Batches of the tensor that skorch wrapped; skorch's own for its `predict`."""
         if not training:
             return super().get_iterator(dataset, training)
-        return TensorBatches(dataset.X, self.batch_size, self.order_)
+        return self._batches()
+
+    def _batches(self) -> TensorBatches | NeighborBatches:
+        if self.graph_ is None:
+            return TensorBatches(self.rows_, self.batch_size, self.order_)
+        return NeighborBatches(
+            self.rows_, self.batch_size, self.order_, graph=self.graph_, steps=self.neighbor_steps
+        )
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
@@ -264,7 +370,7 @@ class BiGANNet(NeuralNet):
     @contextmanager
     def _unchanged_on_failure(self) -> Iterator[None]:
         """Put weights, optimizers and history back if training ends in an exception."""
-        parts = (self.module_, self.optimizer_, self.optimizer_discriminator_)
+        parts = (self.module_, self.averaged_, self.optimizer_, self.optimizer_discriminator_)
         states = [copy.deepcopy(part.state_dict()) for part in parts]
         n_epochs, n_steps = len(self.history), self.n_steps_
         try:

@@ -1,71 +1,120 @@
 """Priors p(z), and how the encoder's output is brought into their range."""
 
+import math
+
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
 
-class NormalPrior:
+class NormalPrior(nn.Module):
     """p(z) = N(0, I); codes are unbounded."""
 
-    @staticmethod
-    def sample(
-        n_samples: int, latent_dim: int, generator: torch.Generator, device: torch.device
-    ) -> Tensor:
-        """Draw z of shape (n_samples, latent_dim)."""
-        return torch.randn(n_samples, latent_dim, generator=generator, device=device)
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
 
-    @staticmethod
-    def squash(location: Tensor) -> Tensor:
+    def sample(self, n_samples: int, generator: torch.Generator, device: torch.device) -> Tensor:
+        """Draw z of shape (n_samples, latent_dim)."""
+        shape = (n_samples, self.latent_dim)
+        return torch.randn(shape, generator=generator, device=device)
+
+    def squash(self, location: Tensor) -> Tensor:
         """Leave the encoder's output as it is: it already has the range of the prior."""
         return location
 
-    @staticmethod
-    def moments(location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of N(location, scale^2), each (batch, latent_dim)."""
         return location, scale
 
-    @staticmethod
-    def regression_loss(location: Tensor, z: Tensor) -> Tensor:
+    def regression_loss(self, location: Tensor, z: Tensor) -> Tensor:
         """Half the squared error, the mean over batch and components."""
         return 0.5 * (location - z).square().mean()
 
 
-class UniformPrior:
+class MixturePrior(NormalPrior):
+    """p(z): equally likely Gaussian clusters of equal width round fixed means.
+
+    The means are drawn once, spread as evenly as in a space-filling sample of N(0, I) and scaled
+    to unit variance in all; the width follows from their distance.
+    """
+
+    # A cluster's typical radius, as a share of the distance between neighbouring means.
+    SPREAD = 0.25
+    # Steps of Lloyd's algorithm, and the draws of N(0, I) for each mean that it runs on.
+    LLOYD_STEPS, LLOYD_DRAWS = 20, 50
+
+    def __init__(self, latent_dim: int, n_clusters: int) -> None:
+        super().__init__(latent_dim)
+        draws = torch.randn(self.LLOYD_DRAWS * n_clusters, latent_dim)
+        means = draws[:n_clusters]
+        for _ in range(self.LLOYD_STEPS):
+            nearest = one_hot(torch.cdist(draws, means).argmin(1), n_clusters).float()
+            # A mean that no draw is nearest to stays where it is.
+            count = nearest.sum(0).unsqueeze(1)
+            means = torch.where(count > 0, nearest.T @ draws / count.clamp(min=1), means)
+        means = means - means.mean(0)
+        means = means / means.square().mean().sqrt().clamp(min=1e-6)
+        self.means: Tensor
+        self.std: Tensor
+        self.register_buffer("means", means)
+        distances = torch.cdist(means, means).fill_diagonal_(math.inf).amin(1)
+        gap = distances.median() if n_clusters > 1 else torch.tensor(math.sqrt(latent_dim))
+        self.register_buffer("std", self.SPREAD * gap / math.sqrt(latent_dim))
+
+    def sample(
+        self,
+        n_samples: int,
+        generator: torch.Generator,
+        device: torch.device,
+        cluster: int | None = None,
+    ) -> Tensor:
+        """Draw z of shape (n_samples, latent_dim), from all clusters or from one."""
+        noise = super().sample(n_samples, generator, device)
+        if cluster is not None:
+            return self.means[cluster] + self.std * noise
+        clusters = torch.randint(len(self.means), (n_samples,), generator=generator, device=device)
+        return self.means[clusters] + self.std * noise
+
+    def cluster(self, z: Tensor) -> Tensor:
+        """Return the most likely cluster of each code, (batch,): that of the nearest mean."""
+        return torch.cdist(z, self.means).argmin(1)
+
+
+class UniformPrior(nn.Module):
     """p(z) = U(-1, 1) in each component; codes are squashed into (-1, 1) by tanh."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
 
     # tanh of a Gaussian has no closed moments. 64 Gauss-Hermite nodes give them within 1e-4 for
     # scales up to 2 and within 6e-3 for scales up to 4, where codes have long left their range.
     _nodes, _weights = np.polynomial.hermite_e.hermegauss(64)
 
-    @staticmethod
-    def sample(
-        n_samples: int, latent_dim: int, generator: torch.Generator, device: torch.device
-    ) -> Tensor:
+    def sample(self, n_samples: int, generator: torch.Generator, device: torch.device) -> Tensor:
         """Draw z of shape (n_samples, latent_dim)."""
-        return torch.rand(n_samples, latent_dim, generator=generator, device=device) * 2 - 1
+        shape = (n_samples, self.latent_dim)
+        return torch.rand(shape, generator=generator, device=device) * 2 - 1
 
-    @staticmethod
-    def squash(location: Tensor) -> Tensor:
+    def squash(self, location: Tensor) -> Tensor:
         """Bring the encoder's output into (-1, 1)."""
         return torch.tanh(location)
 
-    @classmethod
-    def moments(cls, location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of tanh(N(location, scale^2)), each (batch, latent_dim)."""
         # Deviations from tanh(location), not z itself: the variance of a sure encoder would be
         # lost in the difference of two numbers near 1.
         centre = torch.tanh(location)
         first, second = torch.zeros_like(centre), torch.zeros_like(centre)
-        for node, weight in zip(cls._nodes, cls._weights / cls._weights.sum(), strict=True):
+        for node, weight in zip(self._nodes, self._weights / self._weights.sum(), strict=True):
             deviation = torch.tanh(location + scale * float(node)) - centre
             first += float(weight) * deviation
             second += float(weight) * deviation.square()
         return centre + first, (second - first.square()).clamp(min=0).sqrt()
 
-    @staticmethod
-    def regression_loss(location: Tensor, z: Tensor) -> Tensor:
+    def regression_loss(self, location: Tensor, z: Tensor) -> Tensor:
         """Cross-entropy of z and its estimate, both rescaled to [0, 1] as in BiGAN's code.
 
         (1 + tanh(a)) / 2 = sigmoid(2 a), hence the logits.
@@ -73,5 +122,12 @@ class UniformPrior:
         return binary_cross_entropy_with_logits(2 * location, (z + 1) / 2)
 
 
-Prior = type[NormalPrior] | type[UniformPrior]
-PRIORS: dict[str, Prior] = {"normal": NormalPrior, "uniform": UniformPrior}
+Prior = NormalPrior | MixturePrior | UniformPrior
+PRIORS = ("normal", "uniform", "mixture")
+
+
+def make_prior(name: str, latent_dim: int, n_clusters: int) -> Prior:
+    """Make a prior, its parameters drawn from torch's global generator."""
+    if name == "mixture":
+        return MixturePrior(latent_dim, n_clusters)
+    return NormalPrior(latent_dim) if name == "normal" else UniformPrior(latent_dim)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 # torch's default generators belong to the process. Whoever must seed them holds this lock, so
 # that fits in several threads neither see nor spoil each other's state.
@@ -56,7 +57,7 @@ def default_generators_seeded(seed: int, device: torch.device) -> Iterator[None]
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch's CPU kernels on one thread.
+    """Run on the CPU on one thread: torch's kernels, BLAS and scikit-learn's.
 
     Batch statistics and means are summed in another order by another number of threads, and
     joblib's workers have fewer threads than the process that started them: only a fixed number
@@ -65,6 +66,7 @@ def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -1,10 +1,7 @@
 """The scikit-learn face: what can be asked of the estimator, and the validation of data."""
 
-import copy
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,20 +13,12 @@ from sklearn.base import (
 )
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from sklearn_bigan._device import resolve_device
 from sklearn_bigan._generation import GenerationMixin
-from sklearn_bigan._net import BiGANNet
-from sklearn_bigan._parameters import (
-    CONSTRAINTS,
-    blueprint_for,
-    check_range,
-    check_unchanged,
-    draw_seed,
-)
-from sklearn_bigan._persistence import net_from_state, net_to_state
+from sklearn_bigan._learning import LearningMixin
+from sklearn_bigan._parameters import CONSTRAINTS
+from sklearn_bigan._priors import MixturePrior
 
 
 def _has_posterior_moments(estimator: "BiGANTransformer") -> bool:
@@ -41,17 +30,31 @@ def _has_posterior_moments(estimator: "BiGANTransformer") -> bool:
     return True
 
 
+def _has_clusters(estimator: "BiGANTransformer") -> bool:
+    if estimator.prior != "mixture":
+        raise AttributeError(
+            f"predict_cluster needs prior='mixture'; the codes of prior={estimator.prior!r} have "
+            f"no clusters."
+        )
+    return True
+
+
 class BiGANTransformer(
-    GenerationMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    LearningMixin,
+    GenerationMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Adversarially learned features: codes z = E(x), with a way back, x = G(z).
 
     An encoder E and a generator G are trained together against a joint discriminator D that tells
     pairs (x, E(x)) from pairs (G(z), z), z drawn from a prior. Where D cannot, G inverts E, and
-    the codes of the data are distributed as the prior. With ``posterior="deterministic"`` this is
-    BiGAN [1]_, with ``posterior="gaussian"`` ALI [2]_.
-
-    Read more in the README, which also says where PCA does better.
+    the codes of the data are distributed as the prior. The game alone is BiGAN [1]_ with
+    ``posterior="deterministic"`` and ALI [2]_ with ``posterior="gaussian"``; its codes are worth
+    less than PCA's. By default three things are added: cycles that tie E and G to each other
+    [3]_, a prior with clusters, and rows paired with their neighbours, whose codes shall be near
+    each other. The README says what each is worth, and where PCA does better.
 
     Parameters
     ----------
@@ -60,8 +63,12 @@ class BiGANTransformer(
     posterior : {"deterministic", "gaussian"}, default="deterministic"
         q(z | x). Deterministic: z = E(x). Gaussian: z = mu(x) + sigma(x) * eps, eps normal;
         `transform` returns the mean.
-    prior : {"normal", "uniform"}, default="normal"
-        p(z): N(0, 1) or U(-1, 1) in each component; codes are squashed to the range of the prior.
+    prior : {"mixture", "normal", "uniform"}, default="mixture"
+        p(z): a mixture of equally likely Gaussians round fixed, well separated means; N(0, 1) or
+        U(-1, 1) in each component. Codes are squashed to the range of the prior.
+    n_clusters : int, default=30
+        Gaussians in the mixture, at least 1. More than the data has kinds of rows: several
+        share a kind, while two kinds in one cluster are not told apart.
     inference : {"adversarial", "latent_regression", "joint_latent_regression"}, \
             default="adversarial"
         How E learns. The last two are the baselines of [1]_, section 4.1: a plain GAN whose E
@@ -84,13 +91,31 @@ class BiGANTransformer(
     features : {"latent", "hidden", "all"}, default="latent"
         What `transform` returns: z; the encoder's last hidden features; z followed by them. May
         be changed after `fit`.
-    learning_rate : float, default=2e-4
-        Adam's step size, above 0, for all three networks (beta1 0.5, beta2 0.999).
+    cycle_weight : float, default=50.0
+        Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2.
+    latent_cycle_weight : float, default=5.0
+        Weight, at least 0, of the mean squared error of E(G(z)) as an estimate of z.
+    consistency_weight : float, default=30.0
+        Weight, at least 0, of the mean squared difference between the codes of a row and of its
+        partner. Of no effect where `n_neighbors` is 0.
+    n_neighbors : int, default=10
+        Each row of a batch gets a partner from its neighbourhood, which D sees in its place: the
+        end of a random walk over that many nearest rows. 0: no partners, each row stands for
+        itself. Distances are Euclidean, between the 50 leading principal components.
+    neighbor_steps : int, default=2
+        Steps of that walk, at least 1.
+    ema_decay : float, default=0.999
+        E and G are used with weights averaged over the updates, exponentially, with this decay,
+        in [0, 1). 0 uses the last weights.
+    learning_rate : float, default=1e-3
+        Adam's step size, above 0, for all three networks (beta1 0.5, beta2 0.999). In `fit` it
+        stays for half of the training, and then falls in a line to a hundredth.
     batch_size : int, default=128
-        Rows in an update, at least 2.
-    max_epochs : int, default=100
-        Passes over X in `fit`. 0 leaves the networks as initialised: the untrained encoder, a
-        baseline that every result should be held against.
+        Rows in an update, at least 2; half of them are partners unless `n_neighbors` is 0.
+    max_epochs : int or "auto", default="auto"
+        Passes over X in `fit`. "auto" takes five updates for each row, up to 15,000 updates in
+        all. 0 leaves the networks as initialised: the untrained encoder, a baseline that every
+        result should be held against.
     discriminator_steps : int, default=1
         D learns from every batch, E and G from every `discriminator_steps`-th.
     warm_start : bool, default=False
@@ -111,12 +136,14 @@ class BiGANTransformer(
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The training engine; ``net_.module_`` holds `encoder`, `generator` and `discriminator`.
+        The training engine; ``net_.averaged_`` holds `encoder`, `generator` and `discriminator`
+        as they are used, ``net_.module_`` as they are trained.
     device_ : str
         Where the networks live.
     history_ : list of dict
-        One entry an epoch: ``discriminator_loss``, ``encoder_generator_loss`` (and
-        ``latent_regression_loss``), means over the epoch's rows; seconds in ``dur``.
+        One entry an epoch: ``discriminator_loss``, ``encoder_generator_loss`` and what else is
+        minimised (``cycle_loss``, ``latent_cycle_loss``, ``consistency_loss`` or
+        ``latent_regression_loss``, unweighted), means over the epoch's rows; seconds in ``dur``.
     n_iter_ : int
         Epochs trained.
     mean_ : ndarray of shape (n_features,), dtype float64
@@ -148,6 +175,8 @@ class BiGANTransformer(
     .. [1] Donahue, Krahenbuhl, Darrell. Adversarial Feature Learning. ICLR 2017,
        arXiv:1605.09782.
     .. [2] Dumoulin et al. Adversarially Learned Inference. ICLR 2017, arXiv:1606.00704.
+    .. [3] Li et al. ALICE: Towards Understanding Adversarial Learning for Joint Distribution
+       Matching. NIPS 2017, arXiv:1709.01215.
 
     Examples
     --------
@@ -160,8 +189,6 @@ class BiGANTransformer(
     ((1797, 8), (1797, 64), (3, 64))
     """
 
-    n_samples_seen_: int
-
     _parameter_constraints = CONSTRAINTS
 
     def __init__(
@@ -169,16 +196,23 @@ class BiGANTransformer(
         n_components: int = 16,
         *,
         posterior: str = "deterministic",
-        prior: str = "normal",
+        prior: str = "mixture",
+        n_clusters: int = 30,
         inference: str = "adversarial",
         loss: str = "logistic",
         network: str | Mapping[str, Callable[..., torch.nn.Module]] = "auto",
         hidden_layer_sizes: tuple[int, ...] = (256, 256),
         output_activation: str = "identity",
         features: str = "latent",
-        learning_rate: float = 2e-4,
+        cycle_weight: float = 50.0,
+        latent_cycle_weight: float = 5.0,
+        consistency_weight: float = 30.0,
+        n_neighbors: int = 10,
+        neighbor_steps: int = 2,
+        ema_decay: float = 0.999,
+        learning_rate: float = 1e-3,
         batch_size: int = 128,
-        max_epochs: int = 100,
+        max_epochs: int | str = "auto",
         discriminator_steps: int = 1,
         warm_start: bool = False,
         device: str = "auto",
@@ -189,12 +223,19 @@ class BiGANTransformer(
         self.n_components = n_components
         self.posterior = posterior
         self.prior = prior
+        self.n_clusters = n_clusters
         self.inference = inference
         self.loss = loss
         self.network = network
         self.hidden_layer_sizes = hidden_layer_sizes
         self.output_activation = output_activation
         self.features = features
+        self.cycle_weight = cycle_weight
+        self.latent_cycle_weight = latent_cycle_weight
+        self.consistency_weight = consistency_weight
+        self.n_neighbors = n_neighbors
+        self.neighbor_steps = neighbor_steps
+        self.ema_decay = ema_decay
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.max_epochs = max_epochs
@@ -227,14 +268,16 @@ class BiGANTransformer(
             If a parameter or X is out of range, or if training diverges. As after Ctrl-C, the
             estimator is then as it was before the call.
         """
-        return self._learn(X, self.max_epochs, anew=not self.warm_start, forget=True)
+        epochs = None if isinstance(self.max_epochs, str) else self.max_epochs
+        return self._learn(X, epochs, anew=not self.warm_start, forget=True)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> "BiGANTransformer":
         """Train for one pass over X, on top of what was learned before.
 
-        For data that come in pieces. The optimizers go on where they were, except after loading
-        from a file, which does not hold them.
+        For data that come in pieces; neighbours are sought within the piece, and the learning
+        rate stays as it is. The optimizers go on where they were, except after loading from a
+        file, which does not hold them.
 
         Parameters
         ----------
@@ -276,6 +319,25 @@ class BiGANTransformer(
 
         return self._map(encode, X, self._n_features_out)
 
+    @available_if(_has_clusters)
+    def predict_cluster(self, X: Any) -> np.ndarray:
+        """Say which of the prior's clusters each row's code lies in.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to encode.
+
+        Returns
+        -------
+        clusters : ndarray of shape (n_samples,), dtype int64
+            Numbers from 0 to ``n_clusters - 1``, without an order; `sample` takes them.
+        """
+        encoder = self._module.encoder
+        prior = cast(MixturePrior, encoder.prior)
+        clusters = self._map(lambda x: prior.cluster(encoder(x)).unsqueeze(1), self._rows(X), 1)
+        return clusters.ravel().astype(np.int64)
+
     @available_if(_has_posterior_moments)
     def posterior_moments(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """How sure the encoder is: mean and standard deviation of q(z | x).
@@ -307,87 +369,6 @@ class BiGANTransformer(
     def n_iter_(self) -> int:
         """Epochs trained."""
         return len(self.net_.history)
-
-    def _rows(self, X: Any) -> np.ndarray:
-        """X as finite rows of any numeric dtype; converted chunk by chunk later."""
-        check_is_fitted(self)
-        return validate_data(self, X, reset=False)
-
-    def _learn(self, X: Any, epochs: int, *, anew: bool, forget: bool) -> "BiGANTransformer":
-        """Train; with `anew` on fresh networks, with `forget` towards the mean of X alone."""
-        with self._unchanged_on_failure():
-            anew = anew or not hasattr(self, "net_")
-            rows = self._training_rows(X, reset=anew)
-            seen, mean = (0, 0.0) if anew or forget else (self.n_samples_seen_, self.mean_)
-            self.n_samples_seen_ = seen + len(rows)
-            self.mean_ = mean + (rows - mean).sum(axis=0, dtype=np.float64) / self.n_samples_seen_
-            blueprint = blueprint_for(self, rows.shape[1])
-            if anew:
-                self.device_ = str(resolve_device(self.device))
-                self.net_ = BiGANNet(
-                    blueprint,
-                    x_mean=torch.from_numpy(self.mean_).float(),
-                    seed=draw_seed(self.random_state),
-                    **self._net_settings(),
-                ).initialize()
-            else:
-                check_unchanged(self.net_.blueprint, blueprint)
-            self.net_.lr, self.net_.batch_size = self.learning_rate, self.batch_size
-            self.net_.discriminator_steps = self.discriminator_steps
-            self.net_.train(torch.from_numpy(rows).to(self.device_), epochs)
-        return self
-
-    def _training_rows(self, X: Any, reset: bool) -> np.ndarray:
-        """X as writable float32 rows in the generator's range; a copy only where one is needed."""
-        rows = validate_data(
-            self, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=2
-        )
-        check_range(rows, self.output_activation)
-        # torch warns about tensors over read-only memory.
-        return rows if rows.flags.writeable else rows.copy()
-
-    def _net_settings(self) -> dict[str, Any]:
-        return {
-            "lr": self.learning_rate,
-            "batch_size": self.batch_size,
-            "discriminator_steps": self.discriminator_steps,
-            "device": self.device_,
-            "callbacks": copy.deepcopy(self.callbacks),
-            "verbose": self.verbose,
-        }
-
-    @contextmanager
-    def _unchanged_on_failure(self) -> Iterator[None]:
-        """Put every attribute back if the block raises, Ctrl-C included."""
-        before = self.__dict__.copy()
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if "net_" in state:
-            state["net_"] = net_to_state(state["net_"])
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "net_" not in state:
-            return
-        try:
-            resolve_device(self.device_)
-        except ValueError:
-            warnings.warn(
-                f"This model was trained on {self.device_!r}, which is not to be had here; it is "
-                f"loaded on the CPU.",
-                UserWarning,
-                stacklevel=2,
-            )
-            self.device_ = "cpu"
-        self.net_ = net_from_state(state["net_"], **self._net_settings())
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -243,7 +243,7 @@ class Watch(Callback):
         epochs.append(dict(counts - self.before_epoch))
 before = counts.copy()
 BiGANTransformer(callbacks=[Watch()], **SETTINGS).fit(X)
-assert steps == [{}] * 8, steps
+assert steps == [{}] * 18, steps  # 12 rows and their partners each
 assert epochs == [{"out": 1}] * 2, epochs  # all losses, read together
 # and a last time at the end, to see that the weights are finite
 spent = counts - before

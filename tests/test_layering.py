@@ -16,20 +16,24 @@ LAYERS = {
     "_losses": TORCH_ONLY,
     "_priors": TORCH_ONLY,
     "networks": TORCH_ONLY,
+    "_averaging": ENGINE,
     "_batches": ENGINE,
     "_device": ENGINE,
     "_gradients": ENGINE,
     "_inference": ENGINE,
+    "_neighbors": ENGINE,
     "_net": ENGINE,
     "_persistence": ENGINE,
     "_randomness": ENGINE,
+    "_terms": ENGINE,
     "_generation": ESTIMATORS,
+    "_learning": ESTIMATORS,
     "_parameters": ESTIMATORS,
     "_transformer": ESTIMATORS,
 }
 ALLOWED = {
     TORCH_ONLY: {"numpy", "torch"},
-    ENGINE: {"numpy", "torch", "skorch", "sklearn"},
+    ENGINE: {"numpy", "torch", "skorch", "sklearn", "threadpoolctl"},
     ESTIMATORS: {"numpy", "torch", "sklearn"},
 }
 STANDARD_LIBRARY = {
@@ -83,10 +87,14 @@ def test_no_imports_go_round_in_a_circle():
         graph = {module: needs for module, needs in graph.items() if module not in free}
 
 
-def test_the_engine_takes_only_batches_from_scikit_learn():
+def test_the_engine_takes_only_batches_and_neighbours_from_scikit_learn():
     engine = [path for module, path in MODULES.items() if layer(module) == ENGINE]
     taken = {name for path in engine for name in imports(path) if name.startswith("sklearn.")}
-    assert taken == {"sklearn.utils.gen_batches"}
+    assert taken == {
+        "sklearn.decomposition.PCA",
+        "sklearn.neighbors.NearestNeighbors",
+        "sklearn.utils.gen_batches",
+    }
 
 
 @pytest.mark.parametrize("module", MODULES)

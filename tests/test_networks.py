@@ -19,6 +19,7 @@ def blueprint(**changes) -> Blueprint:
         "latent_dim": LATENT_DIM,
         "posterior": "deterministic",
         "prior": "normal",
+        "n_clusters": 2,
         "inference": "adversarial",
         "loss": "logistic",
         "output_activation": "identity",
@@ -35,7 +36,7 @@ def bigan(x_mean=None, **changes):
 
 def encoder_with_head(bias: list[float], gaussian: bool, prior=NormalPrior) -> Encoder:
     """An encoder of one code component whose head ignores x."""
-    encoder = Encoder(nn.Identity(), N_FEATURES, 1, gaussian, prior)
+    encoder = Encoder(nn.Identity(), N_FEATURES, 1, gaussian, prior(1))
     nn.init.zeros_(encoder.head.weight)
     encoder.head.bias.data = torch.tensor(bias)
     return encoder

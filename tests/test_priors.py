@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy
 
-from sklearn_bigan._priors import PRIORS, NormalPrior, UniformPrior
+from sklearn_bigan._priors import PRIORS, MixturePrior, NormalPrior, UniformPrior, make_prior
 
 CPU = torch.device("cpu")
 
@@ -12,14 +12,14 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def test_normal_prior_has_mean_zero_and_unit_variance():
-    z = NormalPrior.sample(100_000, 3, generator(), CPU)
+    z = NormalPrior(3).sample(100_000, generator(), CPU)
     # standard errors: 0.003 of the mean, 0.002 of the standard deviation
     assert z.mean(0).abs().max() < 0.02
     assert (z.std(0) - 1).abs().max() < 0.02
 
 
 def test_uniform_prior_fills_its_range():
-    z = UniformPrior.sample(100_000, 3, generator(), CPU)
+    z = UniformPrior(3).sample(100_000, generator(), CPU)
     assert z.abs().max() <= 1
     assert z.min() < -0.999
     assert z.max() > 0.999
@@ -27,9 +27,10 @@ def test_uniform_prior_fills_its_range():
     assert (z.var(0) - 1 / 3).abs().max() < 0.01  # standard error 0.001
 
 
-@pytest.mark.parametrize("prior", PRIORS.values())
-def test_draws_depend_on_the_generator_alone(prior):
-    first, again, other = (prior.sample(5, 2, generator(s), CPU) for s in (0, 0, 1))
+@pytest.mark.parametrize("name", PRIORS)
+def test_draws_depend_on_the_generator_alone(name):
+    prior = make_prior(name, 2, n_clusters=3)
+    first, again, other = (prior.sample(5, generator(s), CPU) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -37,7 +38,7 @@ def test_draws_depend_on_the_generator_alone(prior):
 def test_uniform_moments_are_those_of_a_squashed_gaussian():
     location, scale = torch.tensor([[-2.0, 0.0, 0.7]]), torch.tensor([[0.5, 2.0, 1.0]])
     draws = torch.tanh(location + scale * torch.randn(1_000_000, 3, generator=generator()))
-    mean, std = UniformPrior.moments(location, scale)
+    mean, std = UniformPrior(2).moments(location, scale)
     # standard error of the draws' moments: at most 0.001; error of the nodes: 0.0001
     torch.testing.assert_close(mean[0], draws.mean(0), rtol=0, atol=5e-3)
     torch.testing.assert_close(std[0], draws.std(0), rtol=0, atol=5e-3)
@@ -45,7 +46,7 @@ def test_uniform_moments_are_those_of_a_squashed_gaussian():
 
 def test_uniform_moments_of_a_sure_encoder_are_a_point():
     location = torch.tensor([[-1.0, 0.3]])
-    mean, std = UniformPrior.moments(location, torch.full((1, 2), 1e-4))
+    mean, std = UniformPrior(2).moments(location, torch.full((1, 2), 1e-4))
     torch.testing.assert_close(mean, torch.tanh(location), rtol=0, atol=1e-6)  # float32 rounding
     assert std.max() < 1e-3
 
@@ -53,7 +54,7 @@ def test_uniform_moments_of_a_sure_encoder_are_a_point():
 def test_uniform_moments_of_a_nearly_sure_encoder_are_those_of_the_tangent():
     location = torch.tensor([[-1.0, 0.0, 2.0, 3.0]])
     scale = torch.full_like(location, 0.01)
-    _, std = UniformPrior.moments(location, scale)
+    _, std = UniformPrior(2).moments(location, scale)
     slope = 1 - torch.tanh(location.double()).square()
     # the next term of tanh's expansion is of relative size scale^2 = 1e-4; the rounding of z near
     # 1, 6e-8, is 1e-3 of the smallest deviation, 1e-4
@@ -62,14 +63,48 @@ def test_uniform_moments_of_a_nearly_sure_encoder_are_those_of_the_tangent():
 
 def test_normal_regression_loss_is_half_the_mean_square():
     a, z = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])
-    assert float(NormalPrior.regression_loss(a, z)) == pytest.approx(0.5 * (1 + 4) / 2)
+    assert float(NormalPrior(2).regression_loss(a, z)) == pytest.approx(0.5 * (1 + 4) / 2)
 
 
 def test_uniform_regression_loss_is_the_cross_entropy_of_rescaled_codes():
     a = torch.randn(20, 3, generator=generator())
-    z = UniformPrior.sample(20, 3, generator(1), CPU)
+    z = UniformPrior(3).sample(20, generator(1), CPU)
     probability = (torch.tanh(a) + 1) / 2
     # assert_close's default for float32; torch computes the one from logits, the other not
     torch.testing.assert_close(
-        UniformPrior.regression_loss(a, z), binary_cross_entropy(probability, (z + 1) / 2)
+        UniformPrior(3).regression_loss(a, z), binary_cross_entropy(probability, (z + 1) / 2)
     )
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 50])
+def test_the_clusters_of_a_mixture_are_apart_and_of_unit_variance_in_all(latent_dim):
+    torch.manual_seed(0)
+    prior = MixturePrior(latent_dim, 20)
+    torch.testing.assert_close(prior.means.mean(0), torch.zeros(latent_dim), rtol=0, atol=1e-5)
+    assert float(prior.means.square().mean()) == pytest.approx(1, abs=1e-5)
+    # A typical draw is 0.25 of the gap from its mean, less than the 0.5 halfway to the next.
+    distances = torch.cdist(prior.means, prior.means).fill_diagonal_(torch.inf).amin(1)
+    radius = float(prior.std) * latent_dim**0.5
+    assert radius == pytest.approx(0.25 * float(distances.median()), rel=1e-5)
+
+
+def test_draws_of_a_mixture_come_from_its_clusters_in_equal_parts():
+    torch.manual_seed(0)
+    prior = MixturePrior(8, 5)
+    z = prior.sample(50_000, generator(), CPU)
+    clusters = prior.cluster(z)
+    share = torch.bincount(clusters, minlength=5) / len(z)
+    assert (share - 0.2).abs().max() < 0.02  # standard error 0.002
+    within = z - prior.means[clusters]
+    assert float(within.std()) == pytest.approx(float(prior.std), rel=0.02)  # 0.002
+
+
+def test_a_cluster_can_be_chosen():
+    prior = MixturePrior(8, 5)
+    assert (prior.cluster(prior.sample(100, generator(), CPU, cluster=3)) == 3).all()
+
+
+def test_one_cluster_is_a_gaussian_at_the_origin():
+    prior = MixturePrior(4, 1)
+    assert not prior.means.any()
+    assert 0 < float(prior.std) < 1

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_bigan._priors import PRIORS
+from sklearn_bigan._priors import make_prior
 from sklearn_bigan.networks import mlp
 from sklearn_bigan.networks.discriminator import JointDiscriminator
 from sklearn_bigan.networks.encoder import Encoder
@@ -26,6 +26,7 @@ class Blueprint:
     latent_dim: int
     posterior: str
     prior: str
+    n_clusters: int
     inference: str
     loss: str
     output_activation: str
@@ -78,7 +79,8 @@ def make_bigan(blueprint: Blueprint, x_mean: Tensor) -> BiGAN:
     body = factories["encoder"](n_features=n_features, latent_dim=latent_dim)
     n_hidden = _n_outputs("encoder", body, n_features)
     gaussian = blueprint.posterior == "gaussian"
-    encoder = Encoder(body, n_hidden, latent_dim, gaussian, PRIORS[blueprint.prior])
+    prior = make_prior(blueprint.prior, latent_dim, blueprint.n_clusters)
+    encoder = Encoder(body, n_hidden, latent_dim, gaussian, prior)
 
     body = factories["generator"](n_features=n_features, latent_dim=latent_dim)
     width = _n_outputs("generator", body, latent_dim)

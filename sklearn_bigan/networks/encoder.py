@@ -23,7 +23,7 @@ class Encoder(nn.Module):
         Width of z.
     gaussian : bool
         Whether the posterior has a variance.
-    prior : class of `_priors`
+    prior : a prior of `_priors`
         Its range is the range of the codes.
     """
 

@@ -1,0 +1,136 @@
+"""From rows and parameters to a trained net, and the net's way into a file and back."""
+
+import copy
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_bigan._device import resolve_device
+from sklearn_bigan._inference import CHUNK_ROWS
+from sklearn_bigan._net import BiGANNet
+from sklearn_bigan._parameters import blueprint_for, check_range, check_unchanged, draw_seed
+from sklearn_bigan._persistence import net_from_state, net_to_state
+
+
+class LearningMixin(BaseEstimator):
+    """What `BiGANTransformer` does to learn and to be pickled."""
+
+    net_: BiGANNet
+    device_: str
+    mean_: np.ndarray
+    n_samples_seen_: int
+    output_activation: str
+    device: str
+    callbacks: list[Any] | None
+    random_state: int | np.random.RandomState | None
+    verbose: int
+    learning_rate: float
+
+    def _rows(self, X: Any) -> np.ndarray:
+        """X as finite rows of any numeric dtype; converted chunk by chunk later."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False)
+
+    def _learn(self, X: Any, epochs: int | None, *, anew: bool, forget: bool) -> Self:
+        """Train; with `anew` on fresh networks, with `forget` towards the mean of X alone."""
+        with self._unchanged_on_failure():
+            anew = anew or not hasattr(self, "net_")
+            rows = self._training_rows(X, reset=anew)
+            seen, mean = (0, 0.0) if anew or forget else (self.n_samples_seen_, self.mean_)
+            self.n_samples_seen_ = seen + len(rows)
+            total = rows.sum(axis=0, dtype=np.float64)
+            self.mean_ = mean + (total - len(rows) * mean) / self.n_samples_seen_
+            blueprint = blueprint_for(self, rows.shape[1])
+            if anew:
+                self.device_ = str(resolve_device(self.device))
+                self.net_ = BiGANNet(
+                    blueprint,
+                    x_mean=torch.from_numpy(self.mean_).float(),
+                    x_std=_root_mean_variance(rows, self.mean_),
+                    seed=draw_seed(self.random_state),
+                    **self._net_settings(),
+                ).initialize()
+            else:
+                check_unchanged(self.net_.blueprint, blueprint)
+                for name, value in self._training().items():
+                    setattr(self.net_, name, value)
+            self.net_.train(rows, epochs, settle=forget)
+        return self
+
+    def _training_rows(self, X: Any, reset: bool) -> np.ndarray:
+        """X as writable float32 rows in the generator's range; a copy only where one is needed."""
+        rows = validate_data(
+            self, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=2
+        )
+        check_range(rows, self.output_activation)
+        # torch warns about tensors over read-only memory.
+        return rows if rows.flags.writeable else rows.copy()
+
+    def _net_settings(self) -> dict[str, Any]:
+        return self._training() | {
+            "device": self.device_,
+            "callbacks": copy.deepcopy(self.callbacks),
+            "verbose": self.verbose,
+        }
+
+    def _training(self) -> dict[str, Any]:
+        """How the net trains; may change from one call to the next."""
+        names = (
+            "batch_size",
+            "discriminator_steps",
+            "cycle_weight",
+            "latent_cycle_weight",
+            "consistency_weight",
+            "n_neighbors",
+            "neighbor_steps",
+            "ema_decay",
+        )
+        return {"lr": self.learning_rate} | {name: getattr(self, name) for name in names}
+
+    @contextmanager
+    def _unchanged_on_failure(self) -> Iterator[None]:
+        """Put every attribute back if the block raises, Ctrl-C included."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "net_" in state:
+            state["net_"] = net_to_state(state["net_"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "net_" not in state:
+            return
+        try:
+            resolve_device(self.device_)
+        except ValueError:
+            warnings.warn(
+                f"This model was trained on {self.device_!r}, which is not to be had here; it is "
+                f"loaded on the CPU.",
+                UserWarning,
+                stacklevel=2,
+            )
+            self.device_ = "cpu"
+        self.net_ = net_from_state(state["net_"], **self._net_settings())
+
+
+def _root_mean_variance(rows: np.ndarray, mean: np.ndarray) -> float:
+    """Root of the columns' mean variance; 1 if all are constant."""
+    # Chunk by chunk: the differences of all rows would be a second copy of X.
+    chunks = (rows[cut] for cut in gen_batches(len(rows), CHUNK_ROWS))
+    return math.sqrt(sum(np.square(rows - mean).sum() for rows in chunks) / rows.size) or 1.0

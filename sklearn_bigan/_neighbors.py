@@ -1,0 +1,55 @@
+"""Neighbours of the training rows, and walks from neighbour to neighbour."""
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+# Distances are measured between the leading principal components: cheaper, and on images nearer
+# to the classes than distances between pixels.
+MOST_COMPONENTS = 50
+
+# Rows beyond this are split at random into blocks, and neighbours sought within a row's block:
+# the cost of brute force grows with the square.
+BLOCK_ROWS = 65_536
+
+
+def neighbor_graph(rows: np.ndarray, n_neighbors: int, seed: int) -> Tensor:
+    """Return the nearest other rows of each row.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        The training data.
+    n_neighbors : int
+        How many; fewer if a block has not as many other rows.
+    seed : int
+        Of the blocks and of the randomised PCA.
+
+    Returns
+    -------
+    graph : Tensor of shape (n_samples, n_neighbors), dtype int64
+        Row i holds the neighbours of row i.
+    """
+    n_rows, n_features = rows.shape
+    if n_features > MOST_COMPONENTS and n_rows > MOST_COMPONENTS:
+        rows = PCA(MOST_COMPONENTS, random_state=seed).fit_transform(rows)
+    order = np.random.default_rng(seed).permutation(n_rows)
+    blocks = np.array_split(order, -(-n_rows // BLOCK_ROWS))
+    k = min(n_neighbors, min(map(len, blocks)) - 1)
+    graph = np.empty((n_rows, k), dtype=np.int64)
+    for block in blocks:
+        # No query rows: a row is then not its own neighbour.
+        found = NearestNeighbors(n_neighbors=k).fit(rows[block]).kneighbors(return_distance=False)
+        graph[block] = block[found]
+    return torch.from_numpy(graph)
+
+
+def walk(graph: Tensor, start: Tensor, steps: int, generator: torch.Generator) -> Tensor:
+    """Where random walks from the rows `start` are after `steps` steps, (len(start),)."""
+    here = start
+    for _ in range(steps):
+        choice = torch.randint(graph.shape[1], here.shape, generator=generator, device=here.device)
+        here = graph[here, choice]
+    return here
