@@ -1,0 +1,93 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from sklearn_bigan._averaging import average, averaged_copy, gather_statistics
+from sklearn_bigan.networks.bigan import Blueprint, make_bigan
+
+ROWS = torch.randn(96, 5, generator=torch.Generator().manual_seed(0)) * 3 + 1
+
+
+def bigan():
+    torch.manual_seed(0)
+    blueprint = Blueprint(
+        n_features=5,
+        latent_dim=2,
+        posterior="deterministic",
+        prior="normal",
+        n_clusters=2,
+        inference="adversarial",
+        loss="logistic",
+        output_activation="identity",
+        hidden_layer_sizes=(8,),
+        network="mlp",
+    )
+    return make_bigan(blueprint, torch.zeros(5)).eval()
+
+
+def noise() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def test_the_average_is_exponential_after_a_faster_start():
+    module = bigan()
+    averaged = averaged_copy(module)
+    weight, mean = module.encoder.head.bias, averaged.encoder.head.bias
+    expected = mean.detach().clone()
+    for n in range(1, 200):
+        with torch.no_grad():
+            weight.fill_(n)
+        average(averaged, module, 0.9, n)
+        decay = min(0.9, (n - 1) / (n + 9))
+        expected = decay * expected + (1 - decay) * n
+        torch.testing.assert_close(mean, expected)
+    # a straight line, followed at a distance of decay / (1 - decay)
+    torch.testing.assert_close(mean, torch.full((2,), 199 - 9.0), rtol=1e-4, atol=0)
+
+
+def test_the_discriminator_is_shared_and_the_others_are_not():
+    module = bigan()
+    averaged = averaged_copy(module)
+    assert averaged.discriminator is module.discriminator
+    assert averaged.encoder is not module.encoder
+
+
+@pytest.mark.parametrize("cycled", [False, True])
+def test_statistics_are_the_mean_over_batches_of_what_the_networks_see(cycled):
+    module = bigan()
+    inputs = {"encoder": [], "generator": []}
+    for name, seen in inputs.items():
+        first = getattr(module, name).body[0]
+        first.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out))
+    gather_statistics(module, ROWS, 32, noise(), cycled=cycled, anew=True)
+    assert [len(batch) for batch in inputs["encoder"]] == [32] * 3
+    assert [len(batch) for batch in inputs["generator"]] == [32 * (1 + cycled)] * 3
+    for name, seen in inputs.items():
+        norm = getattr(module, name).body[1]
+        assert not norm.training
+        assert norm.momentum == 0.1
+        means, variances = (
+            torch.stack([getattr(batch, what)(0) for batch in seen]).mean(0)
+            for what in ("mean", "var")
+        )
+        torch.testing.assert_close(norm.running_mean, means)
+        torch.testing.assert_close(norm.running_var, variances)
+
+
+def test_statistics_of_a_piece_let_older_ones_fade():
+    module = bigan()
+    before = copy.deepcopy(module.encoder.body[1])
+    gather_statistics(module, ROWS[:32], 32, noise(), cycled=False, anew=False)
+    norm, inputs = module.encoder.body[1], module.encoder.body[0](ROWS[:32]).detach()
+    torch.testing.assert_close(norm.running_mean, 0.9 * before.running_mean + 0.1 * inputs.mean(0))
+
+
+def test_networks_without_batch_norm_have_no_statistics_to_gather():
+    module = bigan()
+    module.encoder.body = nn.Identity()
+    module.generator.body = nn.Linear(2, 5)
+    state = copy.deepcopy(module.state_dict())
+    gather_statistics(module, ROWS, 32, noise(), cycled=True, anew=True)
+    assert all(torch.equal(state[name], value) for name, value in module.state_dict().items())

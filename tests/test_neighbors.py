@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+
+from sklearn_bigan import _neighbors
+from sklearn_bigan._batches import NeighborBatches
+from sklearn_bigan._neighbors import neighbor_graph, walk
+
+# Two clumps of 20 rows each, far apart.
+ROWS = np.random.RandomState(0).randn(40, 3).astype(np.float32)
+ROWS[20:] += 100
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_neighbours_are_the_nearest_other_rows():
+    distances = np.linalg.norm(ROWS[:, None] - ROWS[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    nearest = np.argsort(distances, axis=1)[:, :4]
+    np.testing.assert_array_equal(np.sort(neighbor_graph(ROWS, 4, seed=0)), np.sort(nearest))
+
+
+def test_identical_rows_are_each_others_neighbours_and_not_their_own():
+    graph = neighbor_graph(np.ones((6, 2), dtype=np.float32), 5, seed=0)
+    assert all(row not in neighbours for row, neighbours in enumerate(graph.tolist()))
+
+
+@pytest.mark.parametrize("n_rows", [2, 3])
+def test_a_few_rows_have_the_neighbours_there_are(n_rows):
+    assert neighbor_graph(ROWS[:n_rows], 10, seed=0).shape == (n_rows, n_rows - 1)
+
+
+def test_wide_rows_are_compared_by_their_principal_components():
+    # 60 columns of noise beside one that says which clump a row is in
+    wide = np.c_[ROWS[:, :1] * 10, np.random.RandomState(1).randn(40, 60)].astype(np.float32)
+    wide = np.concatenate([wide, wide + 1e-3])
+    graph = neighbor_graph(wide, 3, seed=0)
+    clump = (wide[:, 0] > 500).astype(int)
+    assert (clump[graph] == clump[:, None]).all()
+
+
+def test_blocks_bound_the_search(monkeypatch):
+    monkeypatch.setattr(_neighbors, "BLOCK_ROWS", 16)
+    graph = neighbor_graph(ROWS, 3, seed=0)
+    assert graph.shape == (40, 3)
+    reached = {frozenset([row, *near]) for row, near in enumerate(graph.tolist())}
+    # three blocks at random: no row reaches a row that does not share its block
+    blocks = list(reached)
+    merged = []
+    while blocks:
+        block = blocks.pop()
+        touching = [other for other in blocks if other & block]
+        while touching:
+            block = block.union(*touching)
+            blocks = [other for other in blocks if other not in touching]
+            touching = [other for other in blocks if other & block]
+        merged.append(block)
+    assert len(merged) >= 3
+
+
+def test_a_walk_takes_as_many_steps_as_it_is_told():
+    circle = (torch.arange(10) + 1).remainder(10).unsqueeze(1)  # each row's neighbour is the next
+    for steps in (1, 2, 5):
+        ends = walk(circle, torch.arange(10), steps, generator())
+        assert torch.equal(ends, (torch.arange(10) + steps).remainder(10))
+
+
+def test_a_walk_takes_each_neighbour_equally_often():
+    graph = torch.tensor([[1, 2, 3, 4]] * 5)
+    ends = walk(graph, torch.zeros(40_000, dtype=torch.int64), 1, generator())
+    share = torch.bincount(ends, minlength=5) / len(ends)
+    assert share[0] == 0
+    assert (share[1:] - 0.25).abs().max() < 0.02  # standard error 0.002
+
+
+def test_an_epoch_has_every_row_once_with_a_partner_of_its_clump():
+    batches = NeighborBatches(
+        torch.from_numpy(ROWS), 12, generator(), graph=neighbor_graph(ROWS, 4, 0), steps=3
+    )
+    seen = []
+    for batch in batches:
+        rows, partners = batch.chunk(2)
+        seen.append(rows)
+        assert len(rows) == len(partners) <= 6
+        assert torch.equal(rows[:, 0] > 50, partners[:, 0] > 50)
+    assert len(seen) == len(batches) == 7
+    rows = torch.cat(seen)
+    assert torch.equal(rows[rows[:, 0].argsort()], torch.from_numpy(ROWS[ROWS[:, 0].argsort()]))
