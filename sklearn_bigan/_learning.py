@@ -19,6 +19,18 @@ from sklearn_bigan._net import BiGANNet
 from sklearn_bigan._parameters import blueprint_for, check_range, check_unchanged, draw_seed
 from sklearn_bigan._persistence import net_from_state, net_to_state
 
+# The parameters that the net knows by the same name.
+TRAINING = (
+    "batch_size",
+    "discriminator_steps",
+    "cycle_weight",
+    "latent_cycle_weight",
+    "consistency_weight",
+    "n_neighbors",
+    "neighbor_steps",
+    "ema_decay",
+)
+
 
 class LearningMixin(BaseEstimator):
     """What `BiGANTransformer` does to learn and to be pickled."""
@@ -83,17 +95,7 @@ class LearningMixin(BaseEstimator):
 
     def _training(self) -> dict[str, Any]:
         """How the net trains; may change from one call to the next."""
-        names = (
-            "batch_size",
-            "discriminator_steps",
-            "cycle_weight",
-            "latent_cycle_weight",
-            "consistency_weight",
-            "n_neighbors",
-            "neighbor_steps",
-            "ema_decay",
-        )
-        return {"lr": self.learning_rate} | {name: getattr(self, name) for name in names}
+        return {"lr": self.learning_rate} | {name: getattr(self, name) for name in TRAINING}
 
     @contextmanager
     def _unchanged_on_failure(self) -> Iterator[None]:

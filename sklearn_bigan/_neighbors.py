@@ -33,15 +33,17 @@ def neighbor_graph(rows: np.ndarray, n_neighbors: int, seed: int) -> Tensor:
         Row i holds the neighbours of row i.
     """
     n_rows, n_features = rows.shape
-    if n_features > MOST_COMPONENTS and n_rows > MOST_COMPONENTS:
-        rows = PCA(MOST_COMPONENTS, random_state=seed).fit_transform(rows)
     order = np.random.default_rng(seed).permutation(n_rows)
     blocks = np.array_split(order, -(-n_rows // BLOCK_ROWS))
     k = min(n_neighbors, min(map(len, blocks)) - 1)
     graph = np.empty((n_rows, k), dtype=np.int64)
+    # The components of the first block serve all: PCA copies the rows it is shown.
+    project = n_features > MOST_COMPONENTS and len(blocks[0]) > MOST_COMPONENTS
+    pca = PCA(MOST_COMPONENTS, random_state=seed).fit(rows[blocks[0]]) if project else None
     for block in blocks:
+        points = rows[block] if pca is None else pca.transform(rows[block])
         # No query rows: a row is then not its own neighbour.
-        found = NearestNeighbors(n_neighbors=k).fit(rows[block]).kneighbors(return_distance=False)
+        found = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
         graph[block] = block[found]
     return torch.from_numpy(graph)
 

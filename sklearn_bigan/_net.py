@@ -153,29 +153,31 @@ class BiGANNet(NeuralNet):
             self.graph_ = (
                 neighbor_graph(rows, self.n_neighbors, graph).to(self.device) if paired else None
             )
-            n_batches = len(self._batches())
-            if epochs is None:
-                epochs = -(-min(UPDATES_PER_ROW * len(rows), MOST_UPDATES) // n_batches)
-            self.fall_ = epochs * n_batches if settle else 0
-            self.n_steps_before_ = self.n_steps_
-            # Our networks draw from private generators only; a user's may hold dropout, which
-            # cannot.
-            draws = (
-                nullcontext()
-                if self.blueprint.ours
-                else default_generators_seeded(default, self.rows_.device)
-            )
-            with draws:
-                self._play_on(epochs)
-            gather_statistics(
-                self.averaged_,
-                self.rows_,
-                self.batch_size,
-                self.noise_,
-                cycled=self._cycled,
-                anew=settle,
-            )
-            del self.rows_, self.graph_
+            try:
+                self._learn(epochs, default, settle)
+            finally:
+                del self.rows_, self.graph_
+
+    def _learn(self, epochs: int | None, seed: int, settle: bool) -> None:
+        """Train on the rows at hand, with `seed` for what a user's network may draw."""
+        n_batches = len(self._batches())
+        if epochs is None:
+            epochs = -(-min(UPDATES_PER_ROW * len(self.rows_), MOST_UPDATES) // n_batches)
+        self.fall_ = epochs * n_batches if settle else 0
+        self.n_steps_before_ = self.n_steps_
+        # Our networks draw from private generators only; a user's may hold dropout, which cannot.
+        device = self.rows_.device
+        ours = self.blueprint.ours
+        with nullcontext() if ours else default_generators_seeded(seed, device):
+            self._play_on(epochs)
+        gather_statistics(
+            self.averaged_,
+            self.rows_,
+            self.batch_size,
+            self.noise_,
+            cycled=self._cycled,
+            anew=settle,
+        )
 
     def _play_on(self, epochs: int) -> None:
         """Train for that many epochs or until a callback stops it, and check the weights."""
@@ -268,9 +270,8 @@ class BiGANNet(NeuralNet):
         self.optimizer_discriminator_.step()
         if encoder_generator_moves:
             self.optimizer_.step()
-            if self.ema_decay > 0:
-                n_updates = self.n_steps_ // self.discriminator_steps
-                average(self.averaged_, self.module_, self.ema_decay, n_updates)
+            n_updates = self.n_steps_ // self.discriminator_steps
+            average(self.averaged_, self.module_, self.ema_decay, n_updates)
         return {"losses": {name: loss.detach() for name, loss in losses.items()}}
 
     @property

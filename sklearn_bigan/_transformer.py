@@ -51,10 +51,10 @@ class BiGANTransformer(
     An encoder E and a generator G are trained together against a joint discriminator D that tells
     pairs (x, E(x)) from pairs (G(z), z), z drawn from a prior. Where D cannot, G inverts E, and
     the codes of the data are distributed as the prior. The game alone is BiGAN [1]_ with
-    ``posterior="deterministic"`` and ALI [2]_ with ``posterior="gaussian"``; its codes are worth
-    less than PCA's. By default three things are added: cycles that tie E and G to each other
-    [3]_, a prior with clusters, and rows paired with their neighbours, whose codes shall be near
-    each other. The README says what each is worth, and where PCA does better.
+    ``posterior="deterministic"`` and ALI [2]_ with ``posterior="gaussian"``; its codes are
+    mostly worth less than PCA's. By default three things are added: cycles that tie E and G to
+    each other [3]_, a prior with clusters, and rows paired with their neighbours, whose codes
+    shall be near each other. The benchmarks say what that is worth, and where PCA does better.
 
     Parameters
     ----------

@@ -138,6 +138,38 @@ def test_inverse_transform_of_the_wrong_width_says_which_is_right(fitted):
         fitted.inverse_transform(np.zeros((2, 5)))
 
 
+def test_a_rows_cluster_is_that_of_the_nearest_mean(fitted, small_digits):
+    means = module_of(fitted).encoder.prior.means.numpy()
+    codes = fitted.transform(small_digits)
+    nearest = np.linalg.norm(codes[:, None] - means[None], axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(fitted.predict_cluster(small_digits), nearest)
+
+
+def test_samples_of_a_cluster_are_draws_round_its_mean(fitted):
+    prior = module_of(fitted).encoder.prior
+    noise = torch.Generator().manual_seed(0)
+    samples = fitted.sample(2000, random_state=0, cluster=3)
+    z = prior.means[3] + prior.std * torch.randn(2000, 4, generator=noise)
+    gap = samples.mean(axis=0) - fitted.inverse_transform(z.numpy()).mean(axis=0)
+    assert np.abs(gap).max() < 0.1 * samples.std()  # standard error 0.03 of it
+    assert np.abs(samples - fitted.sample(2000, random_state=0, cluster=4)).max() > 0
+
+
+@pytest.mark.parametrize("cluster", [-1, 30, 2.0, "all"])
+def test_a_cluster_there_is_not_is_refused(fitted, cluster):
+    with pytest.raises(
+        ValueError, match=r"'cluster' parameter must be an int in the range \[0, 30"
+    ):
+        fitted.sample(cluster=cluster)
+
+
+def test_clusters_exist_for_the_mixture_only(small_digits):
+    normal = bigan(prior="normal").fit(small_digits)
+    assert not hasattr(normal, "predict_cluster")
+    with pytest.raises(ValueError, match="needs a model trained with prior='mixture'"):
+        normal.sample(cluster=0)
+
+
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
 def test_posterior_moments_are_the_codes_and_their_spread(small_digits, prior):
     fitted = bigan(posterior="gaussian", prior=prior).fit(small_digits)

@@ -63,7 +63,9 @@ def net(
     ).initialize()
 
 
-def train(made: BiGANNet, epochs: int, rows: torch.Tensor = ROWS, settle: bool = False) -> None:
+def train(
+    made: BiGANNet, epochs: int | None, rows: torch.Tensor = ROWS, settle: bool = False
+) -> None:
     made.train(rows.numpy(), epochs, settle=settle)
 
 
@@ -221,6 +223,120 @@ def test_steps_equal_those_written_out_by_hand(posterior, inference, loss, prior
     for found, expected in zip(made.module_.parameters(), by_hand.parameters(), strict=True):
         # float32 rounding of weights of order 1, and of three steps of 1e-3
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+TERMS = {
+    "cycle_weight": 2.0,
+    "latent_cycle_weight": 3.0,
+    "consistency_weight": 5.0,
+    "n_neighbors": 3,
+    "neighbor_steps": 2,
+    "ema_decay": 0.9,
+}
+
+
+@pytest.mark.parametrize("posterior", ["deterministic", "gaussian"])
+@pytest.mark.parametrize("prior", PRIORS)
+def test_steps_with_every_term_equal_those_written_out_by_hand(prior, posterior):
+    class Keep(Callback):
+        def on_batch_begin(self, net, batch, **kwargs):
+            batches.append(batch.clone())
+
+    batches = []
+    made = net(prior=prior, posterior=posterior, training=TERMS, callbacks=[Keep()])
+    made.x_std = 2.0
+    nn.init.normal_(made.module_.discriminator.head.weight, generator=generator_on(CPU, 0))
+    by_hand = copy.deepcopy(made.module_).train()
+    encoder, generator, discriminator = by_hand.encoder, by_hand.generator, by_hand.discriminator
+    eg = [*encoder.parameters(), *generator.parameters()]
+    averages = [weight.detach().clone() for weight in eg]
+    optimizers = [
+        torch.optim.Adam(players, lr=1e-3, betas=(0.5, 0.999))
+        for players in (eg, discriminator.parameters())
+    ]
+    for optimizer in (*optimizers, made.optimizer_, made.optimizer_discriminator_):
+        optimizer.param_groups[0]["eps"] = 1e-3  # as above
+    train(made, 1, ROWS[:12])
+    noise = generator_on(CPU, child_seed(0, 1, 0, 1))
+    assert len(batches) == 3  # four rows and their partners each
+    for n, x in enumerate(batches, 1):
+        row, partner = x.chunk(2)
+        view = torch.cat([partner, row])
+        z = encoder.prior.sample(len(x), noise, CPU)
+        z_hat = encoder.draw(x, noise)
+        x_hat, x_tilde = generator(torch.cat([z, z_hat])).chunk(2)
+        logits = discriminator(torch.cat([view, x_hat]), torch.cat([z_hat, z])).chunk(2)
+        d_loss = LOSSES["logistic"].discriminator_loss(*logits)
+        one, other = z_hat.chunk(2)
+        eg_loss = (
+            LOSSES["logistic"].encoder_generator_loss(*logits)
+            + 2 * (x - x_tilde).square().mean() / 4
+            + 3 * (z - encoder(x_hat)).square().mean()
+            + 5 * (one - other).square().mean()
+        )
+        d_gradients = torch.autograd.grad(
+            d_loss, list(discriminator.parameters()), retain_graph=True
+        )
+        eg_gradients = torch.autograd.grad(eg_loss, eg)
+        for weight, gradient in zip(
+            [*eg, *discriminator.parameters()], [*eg_gradients, *d_gradients], strict=True
+        ):
+            weight.grad = gradient
+        for optimizer in optimizers:
+            optimizer.step()
+        decay = min(0.9, (n - 1) / (n + 9))
+        averages = [
+            decay * mean + (1 - decay) * weight.detach()
+            for mean, weight in zip(averages, eg, strict=True)
+        ]
+    for found, expected in zip(made.module_.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)  # as above
+    used = [*made.averaged_.encoder.parameters(), *made.averaged_.generator.parameters()]
+    for found, expected in zip(used, averages, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_without_averaging_the_last_weights_are_used():
+    made = net()  # ema_decay 0
+    train(made, 2)
+    for name in ("encoder", "generator"):
+        assert same(weights(getattr(made.module_, name)), getattr(made.averaged_, name))
+
+
+def test_the_learning_rate_stays_and_then_falls_in_a_line():
+    class Rates(Callback):
+        def on_batch_end(self, net, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"] / net.lr)
+
+    rates = []
+    made = net(callbacks=[Rates()])
+    train(made, 4, settle=True)  # five batches an epoch
+    expected = [1.0] * 10 + [2 * (1 - n / 20) for n in range(11, 20)] + [0.01]
+    assert rates == pytest.approx(expected)
+    rates.clear()
+    train(made, 1, settle=False)
+    assert rates == [1.0] * 5
+
+
+@pytest.mark.parametrize(("n_rows", "updates"), [(40, 200), (16, 80)])
+def test_the_length_of_training_follows_the_rows(n_rows, updates):
+    made = net()
+    train(made, None, ROWS[:n_rows])
+    assert made.n_steps_ == updates  # five a row
+
+
+def test_the_length_of_training_is_bounded(monkeypatch):
+    monkeypatch.setattr("sklearn_bigan._net.MOST_UPDATES", 23)
+    made = net()
+    train(made, None)
+    assert made.n_steps_ == 25  # whole epochs of five
+
+
+def test_no_rows_are_kept_after_training_or_its_failure():
+    made = net()
+    train(made, 1)
+    interrupt(made, KeyboardInterrupt)
+    assert not {"rows_", "graph_"} & set(vars(made))
 
 
 @pytest.mark.parametrize("inference", INFERENCES)
