@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 from methods import PUBLISHED
-from quality import cpu
+from runs import cpu
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
@@ -75,9 +75,10 @@ class Losses(Callback):
     def __init__(self) -> None:
         self.seen: list[Tensor] = []
 
-    def on_batch_end(self, net: NeuralNet, losses: dict[str, Tensor], **kwargs: Any) -> None:
+    def on_batch_end(self, net: NeuralNet, figures: dict[str, Tensor], **kwargs: Any) -> None:
         """Keep what the step returned."""
-        self.seen.append(torch.stack(list(losses.values())))
+        names = ("discriminator_loss", "encoder_generator_loss")
+        self.seen.append(torch.stack([figures[name] for name in names]))
 
 
 def engine(net: BiGANNet, rows: Tensor) -> Tensor:
@@ -194,7 +195,7 @@ class StockNet(BiGANNet):
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Unpack the batch, and name the loss as skorch wants it."""
         step = super().train_step(batch[0])
-        return {**step, "loss": step["losses"]["discriminator_loss"]}
+        return {**step, "loss": step["figures"]["discriminator_loss"]}
 
 
 def stock_skorch(net: BiGANNet) -> BiGANNet:

@@ -1,52 +1,112 @@
-"""Benchmark lines as a Markdown table: the median over seeds and, in brackets, the range.
+"""Benchmark lines as Markdown tables: the median over seeds and, in brackets, the range.
 
-python benchmarks/table.py benchmarks/results/quality_digits.jsonl
+One table for each data set of images, a row a method and budget; for all other data sets together
+one a measure. What a line does not hold is left empty.
+
+    python benchmarks/table.py benchmarks/results/quality_*.jsonl
 """
 
-import json
 import statistics
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-MEASURES = ("1nn", "linear_all", "linear_1000", "linear_100")
+from data import IMAGES
+from runs import Line, read
 
-
-def _getter(place: str, name: str) -> Callable[[dict[str, Any]], float | None]:
-    return lambda line: line[place] and line[place][name]
-
-
-COLUMNS: dict[str, Callable[[dict[str, Any]], float | None]] = {
-    f"{short} {name.replace('linear_', 'lin ')}": _getter(place, name)
-    for place, short in (("z", "z"), ("hidden", "h"))
-    for name in MEASURES
-} | {"score": lambda line: line["score"], "updates": lambda line: line["updates"]}
+Figure = float | None
+PROBES = {"1nn": "1nn", "all": "linear_all", "1000": "linear_1000", "100": "linear_100"}
 
 
-def cell(values: list[float | None]) -> str:
-    """Median and range, or nothing where the method has no such figure."""
+def probe(place: str, name: str) -> Callable[[Line], Figure]:
+    """Look up one accuracy of one representation."""
+    return lambda line: (line.get(place) or {}).get(name)
+
+
+def widest(name: str) -> Callable[[Line], Figure]:
+    """Look up one accuracy on codes and hidden features together, or on what there is of them."""
+    places = ("all", "z", "hidden")
+    return lambda line: next((line[p].get(name) for p in places if line.get(p)), None)
+
+
+QUALITY: dict[str, Callable[[Line], Figure]] = {
+    **{
+        f"{place} {short}": probe(place, name)
+        for place in ("z", "hidden")
+        for short, name in PROBES.items()
+    },
+    "all 100": probe("all", "linear_100"),
+    "score": lambda line: line.get("score"),
+    "updates": lambda line: line.get("updates"),
+}
+SUMMARIES: dict[str, Callable[[Line], Figure]] = {
+    "accuracy, all labels": widest("linear_all"),
+    "ROC AUC, all labels": widest("auc_all"),
+    "score": lambda line: line.get("score"),
+}
+
+
+def cell(values: Iterable[Figure]) -> str:
+    """Median and range, or nothing where there is no such figure."""
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    form = "{:.0f}" if all(isinstance(value, int) for value in known) else "{:.3f}"
+    form = "{:g}" if all(isinstance(value, int) for value in known) else "{:z.3f}"
     low, middle, high = (
-        form.format(value + 0) for value in (min(known), statistics.median(known), max(known))
+        form.format(value) for value in (min(known), statistics.median(known), max(known))
     )
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def table(lines: Iterable[dict[str, Any]]) -> str:
-    """One row a method, in order of appearance."""
-    methods: dict[str, list[dict[str, Any]]] = {}
-    for line in lines:
-        methods.setdefault(line["method"], []).append(line)
-    rows = [["method", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
-    for method, runs in methods.items():
-        rows.append([method, *(cell([get(run) for run in runs]) for get in COLUMNS.values())])
+def markdown(rows: list[list[str]]) -> str:
+    """Draw a table; the first row is its head."""
+    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def table(lines: Iterable[Line], columns: dict[str, Callable[[Line], Figure]], *names: str) -> str:
+    """One row for each combination of the named entries, in order of appearance."""
+    groups: dict[tuple[str, ...], list[Line]] = {}
+    for line in lines:
+        groups.setdefault(tuple(str(line[name]) for name in names), []).append(line)
+    rows = [
+        [*group, *(cell(map(get, runs)) for get in columns.values())]
+        for group, runs in groups.items()
+    ]
+    return markdown([[*names, *columns], *rows])
+
+
+def summary(lines: list[Line], title: str, get: Callable[[Line], Figure]) -> str:
+    """One row a data set, one column a method."""
+    names, methods = (
+        list(dict.fromkeys(line[key] for line in lines)) for key in ("data", "method")
+    )
+    rows = [
+        [name]
+        + [
+            cell(get(line) for line in lines if (line["data"], line["method"]) == (name, method))
+            for method in methods
+        ]
+        for name in names
+    ]
+    return markdown([[title, *methods], *rows])
+
+
+def report(lines: Iterable[Line]) -> str:
+    """All tables, those of images first."""
+    by_data: dict[str, list[Line]] = {}
+    for line in lines:
+        by_data.setdefault(line["data"], []).append(line)
+    texts = [
+        f"{name}:\n\n{table(runs, QUALITY, 'method', 'minutes')}"
+        for name, runs in by_data.items()
+        if name in IMAGES
+    ]
+    others = [line for name, runs in by_data.items() if name not in IMAGES for line in runs]
+    if others:
+        texts += [summary(others, title, get) for title, get in SUMMARIES.items()]
+    return "\n\n".join(texts)
+
+
 if __name__ == "__main__":
-    for path in sys.argv[1:]:
-        print(table(json.loads(line) for line in Path(path).read_text().splitlines()), "\n")
+    print(report(line for path in sys.argv[1:] for line in read(Path(path))))

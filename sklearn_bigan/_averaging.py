@@ -1,8 +1,9 @@
-"""What is used after training: E and G with averaged weights and batch statistics to match.
+"""What is used after training: averaged weights, with batch statistics and clusters to match.
 
 The weights of two players circle round the point they look for; their average lies nearer to it
 (Yazici et al. 2018, arXiv:1806.04498). Batch norm's running statistics belong to the weights they
-were gathered with, so the average gets statistics of its own.
+were gathered with, so the average gets statistics of its own. And the clusters of the prior are
+fitted to the codes, which have come near them without filling all alike.
 """
 
 import copy
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sklearn_bigan._inference import CHUNK_ROWS
+from sklearn_bigan._priors import MixturePrior
 from sklearn_bigan.networks.bigan import BiGAN
 
 # Batches that the statistics are averaged over; BiGAN's code takes 1000 of 128 rows.
@@ -79,3 +82,11 @@ def gather_statistics(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
+
+
+@torch.no_grad()
+def fit_prior(module: BiGAN, rows: Tensor, noise: torch.Generator) -> None:
+    """Fit the clusters of a mixture to the codes of the rows, ALI's as drawn from q(z | x)."""
+    prior = module.encoder.prior
+    if isinstance(prior, MixturePrior):
+        prior.fit(module.encoder.draw(chunk, noise) for chunk in torch.split(rows, CHUNK_ROWS))

@@ -29,6 +29,8 @@ class Outcome(NamedTuple):
     encoder_generator_loss: Tensor  # ()
     at_z_hat: Tensor  # dL_EG / dE(x), (batch, latent_dim)
     at_x_hat: Tensor  # dL_EG / dG(z), (batch, n_features)
+    encoder_pair_accuracy: Tensor  # share of pairs (x, E(x)) that D takes for such, ()
+    generator_pair_accuracy: Tensor  # and of pairs (G(z), z), ()
 
 
 def play(
@@ -69,6 +71,12 @@ def play(
         logits.backward(d, inputs=weights, retain_graph=True)
         at_xs, at_zs = torch.autograd.grad(logits, [xs, zs], e, materialize_grads=True)
     n = len(x)
+    above = (logits.detach() > 0).float()
     return Outcome(
-        discriminator_loss.detach(), encoder_generator_loss.detach(), at_zs[:n], at_xs[n:]
+        discriminator_loss.detach(),
+        encoder_generator_loss.detach(),
+        at_zs[:n],
+        at_xs[n:],
+        above[:n].mean(),
+        1 - above[n:].mean(),
     )

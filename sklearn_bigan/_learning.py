@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -74,7 +75,8 @@ class LearningMixin(BaseEstimator):
                 check_unchanged(self.net_.blueprint, blueprint)
                 for name, value in self._training().items():
                     setattr(self.net_, name, value)
-            self.net_.train(rows, epochs, settle=forget)
+            for complaint in self.net_.train(rows, epochs, settle=forget):
+                warnings.warn(complaint, ConvergenceWarning, stacklevel=4)  # whoever called fit
         return self
 
     def _training_rows(self, X: Any, reset: bool) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The training engine: a skorch net whose step updates two players at once."""
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
@@ -14,9 +13,10 @@ from skorch.callbacks import EpochTimer, PrintLog
 from skorch.utils import TeeGenerator
 from torch import Tensor
 
-from sklearn_bigan._averaging import average, averaged_copy, gather_statistics
+from sklearn_bigan._averaging import average, averaged_copy, fit_prior, gather_statistics
 from sklearn_bigan._batches import NeighborBatches, TensorBatches
 from sklearn_bigan._gradients import play
+from sklearn_bigan._health import PROBE_ROWS, Health, check_finite, complaints, health
 from sklearn_bigan._losses import LOSSES
 from sklearn_bigan._neighbors import neighbor_graph
 from sklearn_bigan._randomness import (
@@ -31,15 +31,10 @@ from sklearn_bigan._terms import (
     latent_cycle_loss,
     latent_regression,
 )
-from sklearn_bigan.networks.bigan import Blueprint, make_bigan
+from sklearn_bigan.networks.bigan import BiGAN, Blueprint, make_bigan
 
 # Adam's decay rates in both papers (ALI prints beta2 as 1 - beta2).
 ADAM_BETAS = (0.5, 0.999)
-
-# Beyond it squares overflow in float32, and with them Adam's second moments: nothing is learned
-# any more, even where the figure itself is still finite.
-LARGEST = math.sqrt(torch.finfo(torch.float32).max)
-
 
 # Length of training where nobody says: a fixed number of epochs would be far too few updates for
 # a small table, and far too long for a large one.
@@ -121,7 +116,7 @@ class BiGANNet(NeuralNet):
             self.module_ = self.module(self.blueprint, self.x_mean).eval()
         return self
 
-    def train(self, rows: np.ndarray, epochs: int | None, *, settle: bool) -> None:
+    def train(self, rows: np.ndarray, epochs: int | None, *, settle: bool) -> list[str]:
         """Take `epochs` passes over the rows; if it fails, be as before.
 
         Parameters
@@ -132,7 +127,12 @@ class BiGANNet(NeuralNet):
             How often to see each. None: as often as `UPDATES_PER_ROW` and `MOST_UPDATES` say.
         settle : bool
             Whether this is all there is to learn from: the learning rate then falls in the second
-            half of the way, and the batch statistics are those of these rows.
+            half of the way, and batch statistics and clusters are those of these rows.
+
+        Returns
+        -------
+        complaints : list of str
+            What is wrong with the trained model; looked for only if it is to settle.
 
         Raises
         ------
@@ -141,8 +141,8 @@ class BiGANNet(NeuralNet):
         """
         # Seeds depend on how many epochs came before, not on a generator's inner state: training
         # goes on alike in this process and from a file.
-        order, noise, default, graph = (
-            child_seed(self.seed, 1, len(self.history), purpose) for purpose in range(4)
+        order, noise, default, graph, probe = (
+            child_seed(self.seed, 1, len(self.history), purpose) for purpose in range(5)
         )
         with self._unchanged_on_failure(), one_thread():
             self.rows_ = torch.from_numpy(rows).to(self.device)
@@ -154,19 +154,23 @@ class BiGANNet(NeuralNet):
                 neighbor_graph(rows, self.n_neighbors, graph).to(self.device) if paired else None
             )
             try:
-                self._learn(epochs, default, settle)
+                return self._learn(epochs, default, probe, settle)
             finally:
-                del self.rows_, self.graph_
+                del self.rows_, self.graph_, self.probe_
 
-    def _learn(self, epochs: int | None, seed: int, settle: bool) -> None:
+    def _learn(self, epochs: int | None, seed: int, probe: int, settle: bool) -> list[str]:
         """Train on the rows at hand, with `seed` for what a user's network may draw."""
+        device = self.rows_.device
+        chosen = torch.randperm(
+            len(self.rows_), generator=generator_on(device, probe), device=device
+        )
+        self.probe_ = self.rows_[chosen[:PROBE_ROWS]], probe
         n_batches = len(self._batches())
         if epochs is None:
             epochs = -(-min(UPDATES_PER_ROW * len(self.rows_), MOST_UPDATES) // n_batches)
         self.fall_ = epochs * n_batches if settle else 0
         self.n_steps_before_ = self.n_steps_
         # Our networks draw from private generators only; a user's may hold dropout, which cannot.
-        device = self.rows_.device
         ours = self.blueprint.ours
         with nullcontext() if ours else default_generators_seeded(seed, device):
             self._play_on(epochs)
@@ -178,6 +182,16 @@ class BiGANNet(NeuralNet):
             cycled=self._cycled,
             anew=settle,
         )
+        if not settle or self.n_steps_ == self.n_steps_before_:
+            return []
+        if self.blueprint.joint:
+            fit_prior(self.averaged_, self.rows_, self.noise_)
+        return complaints(self._health(self.averaged_))
+
+    def _health(self, module: BiGAN) -> Health:
+        rows, seed = self.probe_
+        prior = self.module_.encoder.prior
+        return health(module, prior, rows, generator_on(rows.device, seed))
 
     def _play_on(self, epochs: int) -> None:
         """Train for that many epochs or until a callback stops it, and check the weights."""
@@ -234,30 +248,32 @@ class BiGANNet(NeuralNet):
             encoder_pair=(partner, z_hat),
             generator_pair=(x_hat, z if joint else z[:, :0]),
         )
-        losses = {
+        figures = {
             "discriminator_loss": outcome.discriminator_loss,
             "encoder_generator_loss": outcome.encoder_generator_loss,
+            "encoder_pair_accuracy": outcome.encoder_pair_accuracy,
+            "generator_pair_accuracy": outcome.generator_pair_accuracy,
         }
 
         # Update E and G, by what that pass left and by the terms beside it, and D.
         if encoder_generator_moves and joint:
             total = torch.zeros_like(outcome.encoder_generator_loss)
             if x_tilde is not None:
-                losses["cycle_loss"] = cycle_loss(batch, x_tilde, self.x_std)
-                total = total + self.cycle_weight * losses["cycle_loss"]
+                figures["cycle_loss"] = cycle_loss(batch, x_tilde, self.x_std)
+                total = total + self.cycle_weight * figures["cycle_loss"]
             if self.latent_cycle_weight > 0:
-                losses["latent_cycle_loss"] = latent_cycle_loss(encoder, x_hat, z)
-                total = total + self.latent_cycle_weight * losses["latent_cycle_loss"]
+                figures["latent_cycle_loss"] = latent_cycle_loss(encoder, x_hat, z)
+                total = total + self.latent_cycle_weight * figures["latent_cycle_loss"]
             if self.consistency_weight > 0 and paired:
-                losses["consistency_loss"] = consistency_loss(z_hat)
-                total = total + self.consistency_weight * losses["consistency_loss"]
+                figures["consistency_loss"] = consistency_loss(z_hat)
+                total = total + self.consistency_weight * figures["consistency_loss"]
             tensors, gradients = [z_hat, x_hat], [outcome.at_z_hat, outcome.at_x_hat]
             if total.requires_grad:
                 tensors.append(total)
                 gradients.append(torch.ones_like(total))
             torch.autograd.backward(tensors, gradients)
         elif encoder_generator_moves:
-            losses["latent_regression_loss"], at_x_hat = latent_regression(
+            figures["latent_regression_loss"], at_x_hat = latent_regression(
                 encoder, x_hat, z, self.blueprint.inference
             )
             torch.autograd.backward(x_hat, outcome.at_x_hat + at_x_hat)
@@ -272,7 +288,7 @@ class BiGANNet(NeuralNet):
             self.optimizer_.step()
             n_updates = self.n_steps_ // self.discriminator_steps
             average(self.averaged_, self.module_, self.ema_decay, n_updates)
-        return {"losses": {name: loss.detach() for name, loss in losses.items()}}
+        return {"figures": {name: figure.detach() for name, figure in figures.items()}}
 
     @property
     def _cycled(self) -> bool:
@@ -296,7 +312,7 @@ class BiGANNet(NeuralNet):
         step_fn: Callable[..., dict[str, Any]],
         **fit_params: Any,
     ) -> None:
-        """skorch's, but the losses stay on the device: read once an epoch, not every step."""
+        """skorch's, but figures stay on the device: read once an epoch, not every step."""
         if iterator is None:
             return
         n_batches = 0
@@ -305,25 +321,22 @@ class BiGANNet(NeuralNet):
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            for name, loss in step["losses"].items():
-                sums[name] = sums.get(name, 0) + len(batch) * loss
+            for name, figure in step["figures"].items():
+                sums[name] = sums.get(name, 0) + len(batch) * figure
                 weights[name] = weights.get(name, 0) + len(batch)
             self.notify("on_batch_end", batch=batch, training=training, **step)
             n_batches += 1
-        for name, total in zip(sums, torch.stack(list(sums.values())).cpu().tolist(), strict=True):
-            self.history.record(name, total / weights[name])
+        means = {name: total / weights[name] for name, total in sums.items()}
+        state = self._health(self.module_)._asdict()
+        figures = torch.stack([*means.values(), *state.values()]).cpu().tolist()
+        recorded = dict(zip([*means, *state], figures, strict=True))
+        for name, figure in recorded.items():
+            self.history.record(name, figure)
         self.history.record(prefix + "_batch_count", n_batches)
-        self._check_finite({name: self.history[-1, name] for name in sums})
+        self._check_finite({name: recorded[name] for name in means})
 
     def _check_finite(self, figures: dict[str, float]) -> None:
-        """Raise, naming the figures, unless float32 can hold all of them and their squares."""
-        wrong = [f"{name} is {x:.3g}" for name, x in figures.items() if not abs(x) < LARGEST]
-        if wrong:
-            raise ValueError(
-                f"Training diverged in epoch {len(self.history)}: {', '.join(wrong)}. Lower "
-                f"learning_rate (currently {self.lr:g}), or rescale X if it contains large "
-                f"values, for example with StandardScaler."
-            )
+        check_finite(figures, epoch=len(self.history), learning_rate=self.lr)
 
     def initialize_optimizer(self) -> "BiGANNet":
         """One Adam for E and G together, one for D."""

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor, nn
 
 from sklearn_bigan._net import BiGANNet
 from sklearn_bigan.networks.bigan import Blueprint
@@ -18,10 +20,9 @@ def net_to_state(net: BiGANNet) -> dict[str, Any]:
         "blueprint": dict(vars(net.blueprint)),
         "seed": net.seed,
         "x_std": net.x_std,
-        "weights": {
-            name: tensor.detach().to("cpu", copy=True).numpy()
-            for name, tensor in net.averaged_.state_dict().items()
-        },
+        "weights": _arrays(net.averaged_),
+        # The game's, should it go on; the one among the weights is fitted to the codes.
+        "prior": _arrays(net.module_.encoder.prior),
         "history": net.epochs(),
     }
 
@@ -33,12 +34,23 @@ def net_from_state(state: dict[str, Any], **settings: Any) -> BiGANNet:
     net = BiGANNet(
         blueprint, x_mean=x_mean, x_std=state["x_std"], seed=state["seed"], **settings
     ).initialize()
-    # torch.tensor copies: joblib may hand over read-only memory maps.
-    weights = {name: torch.tensor(array) for name, array in state["weights"].items()}
-    net.module_.load_state_dict(weights)
-    net.averaged_.load_state_dict(weights)
+    net.module_.load_state_dict(_tensors(state["weights"]))
+    net.averaged_.load_state_dict(_tensors(state["weights"]))
+    net.module_.encoder.prior.load_state_dict(_tensors(state["prior"]))
     for epoch in state["history"]:
         net.history.new_epoch()
         for name, value in epoch.items():
             net.history.record(name, value)
     return net
+
+
+def _arrays(module: nn.Module) -> dict[str, np.ndarray]:
+    return {
+        name: tensor.detach().to("cpu", copy=True).numpy()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    # torch.tensor copies: joblib may hand over read-only memory maps.
+    return {name: torch.tensor(array) for name, array in arrays.items()}

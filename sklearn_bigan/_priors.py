@@ -1,6 +1,7 @@
 """Priors p(z), and how the encoder's output is brought into their range."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -34,10 +35,11 @@ class NormalPrior(nn.Module):
 
 
 class MixturePrior(NormalPrior):
-    """p(z): equally likely Gaussian clusters of equal width round fixed means.
+    """p(z): Gaussian clusters; equally likely and of equal width while the game goes on.
 
     The means are drawn once, spread as evenly as in a space-filling sample of N(0, I) and scaled
-    to unit variance in all; the width follows from their distance.
+    to unit variance in all; the width follows from their distance. After the game the clusters
+    can be fitted to the codes there are.
     """
 
     # A cluster's typical radius, as a share of the distance between neighbouring means.
@@ -56,12 +58,16 @@ class MixturePrior(NormalPrior):
             means = torch.where(count > 0, nearest.T @ draws / count.clamp(min=1), means)
         means = means - means.mean(0)
         means = means / means.square().mean().sqrt().clamp(min=1e-6)
-        self.means: Tensor
-        self.std: Tensor
-        self.register_buffer("means", means)
         distances = torch.cdist(means, means).fill_diagonal_(math.inf).amin(1)
-        gap = distances.median() if n_clusters > 1 else torch.tensor(math.sqrt(latent_dim))
-        self.register_buffer("std", self.SPREAD * gap / math.sqrt(latent_dim))
+        gap = float(distances.median()) if n_clusters > 1 else math.sqrt(latent_dim)
+        std = self.SPREAD * gap / math.sqrt(latent_dim)
+        self.means: Tensor
+        self.stds: Tensor
+        self.edges: Tensor
+        self.register_buffer("means", means)
+        self.register_buffer("stds", torch.full_like(means, std))
+        # Cluster k takes what a uniform draw puts between edge k - 1 and edge k.
+        self.register_buffer("edges", torch.arange(1, n_clusters + 1) / n_clusters)
 
     def sample(
         self,
@@ -73,13 +79,39 @@ class MixturePrior(NormalPrior):
         """Draw z of shape (n_samples, latent_dim), from all clusters or from one."""
         noise = super().sample(n_samples, generator, device)
         if cluster is not None:
-            return self.means[cluster] + self.std * noise
-        clusters = torch.randint(len(self.means), (n_samples,), generator=generator, device=device)
-        return self.means[clusters] + self.std * noise
+            return self.means[cluster] + self.stds[cluster] * noise
+        uniform = torch.rand(n_samples, generator=generator, device=device)
+        clusters = torch.searchsorted(self.edges, uniform, right=True)
+        return self.means[clusters] + self.stds[clusters] * noise
 
     def cluster(self, z: Tensor) -> Tensor:
-        """Return the most likely cluster of each code, (batch,): that of the nearest mean."""
+        """Return each code's cluster, (batch,): that of the nearest mean."""
         return torch.cdist(z, self.means).argmin(1)
+
+    def fit(self, chunks: Iterable[Tensor]) -> None:
+        """Take the clusters' shares, means and widths from codes.
+
+        The game brings codes near the clusters, but it does not fill all of them alike, nor each
+        to its width; where there are no codes, G has learned from D's guesses alone.
+        """
+        n_clusters = len(self.means)
+        count = torch.zeros(n_clusters, 1, device=self.means.device)
+        first, second = torch.zeros_like(self.means), torch.zeros_like(self.means)
+        for z in chunks:
+            nearest = self.cluster(z)
+            members = one_hot(nearest, n_clusters).to(z.dtype)
+            # From the old means, which are near: sums of squares of z would lose the width.
+            deviation = z - self.means[nearest]
+            count += members.sum(0).unsqueeze(1)
+            first += members.T @ deviation
+            second += members.T @ deviation.square()
+        shift = first / count.clamp(min=1)
+        # The old width counts for one code: no cluster shrinks to the code of a single row.
+        variance = (second - count * shift.square() + self.stds.square()) / (count + 1)
+        self.means.add_(shift)
+        self.stds.copy_(variance.clamp(min=0).sqrt())
+        total = count.squeeze(1).cumsum(0)
+        self.edges.copy_(total / total[-1])
 
 
 class UniformPrior(nn.Module):

@@ -32,8 +32,10 @@ if DEVICE == "pretend":
 import numpy as np, torch
 from skorch.callbacks import Callback
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn_bigan import BiGANTransformer
 
+warnings.simplefilter("ignore", ConvergenceWarning)  # two epochs
 X = (load_digits().data / 16).astype(np.float32)[:100]
 SETTINGS = dict(
     n_components=4, hidden_layer_sizes=(16,), batch_size=25, max_epochs=2, random_state=0
@@ -123,8 +125,8 @@ def test_networks_batches_and_losses_are_there_while_training(run, device):
         """
 class Watch(Callback):
     seen = set()
-    def on_batch_end(self, net, batch, losses, **kwargs):
-        tensors = [batch, *losses.values(), *net.module_.state_dict().values()]
+    def on_batch_end(self, net, batch, figures, **kwargs):
+        tensors = [batch, *figures.values(), *net.module_.state_dict().values()]
         self.seen |= {tensor.device.type for tensor in tensors}
 BiGANTransformer(callbacks=[Watch()], **SETTINGS).fit(X)
 assert Watch.seen == {DEVICE}, Watch.seen
@@ -244,10 +246,10 @@ class Watch(Callback):
 before = counts.copy()
 BiGANTransformer(callbacks=[Watch()], **SETTINGS).fit(X)
 assert steps == [{}] * 18, steps  # 12 rows and their partners each
-assert epochs == [{"out": 1}] * 2, epochs  # all losses, read together
-# and a last time at the end, to see that the weights are finite
+assert epochs == [{"out": 1}] * 2, epochs  # all figures, read together
+# and twice at the end, to see that the weights are finite and the model is sound
 spent = counts - before
-assert (spent["out"], spent["sync"]) == (3, 0), spent
+assert (spent["out"], spent["sync"]) == (4, 0), spent
 """,
     )
 

@@ -149,7 +149,7 @@ def test_samples_of_a_cluster_are_draws_round_its_mean(fitted):
     prior = module_of(fitted).encoder.prior
     noise = torch.Generator().manual_seed(0)
     samples = fitted.sample(2000, random_state=0, cluster=3)
-    z = prior.means[3] + prior.std * torch.randn(2000, 4, generator=noise)
+    z = prior.means[3] + prior.stds[3] * torch.randn(2000, 4, generator=noise)
     gap = samples.mean(axis=0) - fitted.inverse_transform(z.numpy()).mean(axis=0)
     assert np.abs(gap).max() < 0.1 * samples.std()  # standard error 0.03 of it
     assert np.abs(samples - fitted.sample(2000, random_state=0, cluster=4)).max() > 0

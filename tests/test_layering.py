@@ -20,6 +20,7 @@ LAYERS = {
     "_batches": ENGINE,
     "_device": ENGINE,
     "_gradients": ENGINE,
+    "_health": ENGINE,
     "_inference": ENGINE,
     "_neighbors": ENGINE,
     "_net": ENGINE,

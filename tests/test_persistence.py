@@ -63,11 +63,14 @@ def test_parameters_set_after_fit_do_not_spoil_the_file(fitted, small_digits):
 
 
 USER_SCRIPT = """
-import joblib, numpy as np
+import joblib, numpy as np, warnings
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_validate
 from torch import nn
 from sklearn_bigan import BiGANTransformer
+
+warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch
 
 class Encoder(nn.Sequential):
     def __init__(self, n_features, latent_dim):

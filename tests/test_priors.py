@@ -84,7 +84,7 @@ def test_the_clusters_of_a_mixture_are_apart_and_of_unit_variance_in_all(latent_
     assert float(prior.means.square().mean()) == pytest.approx(1, abs=1e-5)
     # A typical draw is 0.25 of the gap from its mean, less than the 0.5 halfway to the next.
     distances = torch.cdist(prior.means, prior.means).fill_diagonal_(torch.inf).amin(1)
-    radius = float(prior.std) * latent_dim**0.5
+    radius = float(prior.stds[0, 0]) * latent_dim**0.5
     assert radius == pytest.approx(0.25 * float(distances.median()), rel=1e-5)
 
 
@@ -96,7 +96,7 @@ def test_draws_of_a_mixture_come_from_its_clusters_in_equal_parts():
     share = torch.bincount(clusters, minlength=5) / len(z)
     assert (share - 0.2).abs().max() < 0.02  # standard error 0.002
     within = z - prior.means[clusters]
-    assert float(within.std()) == pytest.approx(float(prior.std), rel=0.02)  # 0.002
+    assert float(within.std()) == pytest.approx(float(prior.stds[0, 0]), rel=0.02)  # 0.002
 
 
 def test_a_cluster_can_be_chosen():
@@ -107,4 +107,39 @@ def test_a_cluster_can_be_chosen():
 def test_one_cluster_is_a_gaussian_at_the_origin():
     prior = MixturePrior(4, 1)
     assert not prior.means.any()
-    assert 0 < float(prior.std) < 1
+    assert 0 < float(prior.stds[0, 0]) < 1
+
+
+def blobs(sizes: list[int], means: torch.Tensor, stds: list[float]) -> torch.Tensor:
+    noise = generator()
+    return torch.cat(
+        [
+            mean + std * torch.randn(size, len(mean), generator=noise)
+            for size, mean, std in zip(sizes, means, stds, strict=True)
+        ]
+    )
+
+
+def test_a_mixture_takes_shares_means_and_widths_from_codes():
+    torch.manual_seed(0)
+    prior = MixturePrior(8, 3)
+    centres = prior.means + 0.05
+    codes = blobs([30_000, 10_000, 0], centres, [0.1, 0.02, 1.0])
+    third = prior.means[2].clone()
+    prior.fit(codes.split(7000))
+    # standard errors: 0.1 / sqrt(30,000) of the mean, less of the width
+    torch.testing.assert_close(prior.means[:2], centres[:2], rtol=0, atol=0.005)
+    torch.testing.assert_close(prior.means[2], third)  # no codes: where it was
+    assert prior.stds[0].mean() == pytest.approx(0.1, rel=0.02)
+    assert prior.stds[1].mean() == pytest.approx(0.02, rel=0.02)
+    share = torch.bincount(prior.cluster(prior.sample(10_000, generator(), CPU)), minlength=3)
+    assert share[0] / 10_000 == pytest.approx(0.75, abs=0.02)  # standard error 0.004
+    assert share[2] == 0
+
+
+def test_a_cluster_with_one_code_keeps_a_width():
+    torch.manual_seed(0)
+    prior = MixturePrior(8, 3)
+    width = prior.stds[0, 0].item()
+    prior.fit([prior.means[:1].clone()])
+    assert prior.stds[0, 0].item() == pytest.approx(width / 2**0.5)

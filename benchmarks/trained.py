@@ -1,0 +1,79 @@
+"""What a trained method can be asked, whatever it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklearn_bigan._inference import map_rows
+from sklearn_bigan._priors import Prior
+from sklearn_bigan._randomness import generator_on
+from sklearn_bigan.networks.bigan import BiGAN
+
+CPU = torch.device("cpu")
+
+
+@dataclass
+class Trained:
+    """Functions of rows or of a number of rows, None for what a method has not; and what it took.
+
+    `encode` returns the representations that there are: codes "z", features "hidden", and "all",
+    both side by side.
+    """
+
+    encode: Callable[[np.ndarray], dict[str, np.ndarray]]
+    reconstruct: Callable[[np.ndarray], np.ndarray] | None = None
+    prior_draws: Callable[[int], np.ndarray] | None = None
+    sample: Callable[[int], np.ndarray] | None = None
+    seconds: float = 0.0
+    updates: int = 0
+    checkpoints: list["Trained"] = field(default_factory=list)
+
+
+def codec(module: BiGAN, **took: Any) -> Trained:
+    """E, and the way back by G."""
+    encoder = module.encoder
+    latent_dim = encoder.latent_dim
+
+    def both(x: Tensor) -> Tensor:
+        hidden = encoder.hidden(x)
+        return torch.cat([encoder.moments(hidden)[0], hidden], dim=1)
+
+    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
+        everything = map_rows(both, X, latent_dim + encoder.n_hidden, CPU)
+        z, hidden = everything[:, :latent_dim], everything[:, latent_dim:]
+        return {"z": z, "hidden": hidden, "all": everything}
+
+    def reconstruct(X: np.ndarray) -> np.ndarray:
+        return map_rows(lambda x: module.generator(module(x)), X, X.shape[1], CPU)
+
+    return Trained(encode, reconstruct, **took)
+
+
+def bigan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
+    """E and G, which also draws samples; `prior` is the one of the game."""
+
+    def prior_draws(n: int) -> np.ndarray:
+        return prior.sample(n, generator_on(CPU, 0), CPU).numpy()
+
+    def sample(n: int) -> np.ndarray:
+        with torch.inference_mode():
+            return module.generator(
+                module.encoder.prior.sample(n, generator_on(CPU, 0), CPU)
+            ).numpy()
+
+    return replace(codec(module, **took), prior_draws=prior_draws, sample=sample)
+
+
+def gan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
+    """G, and as features what a discriminator that sees x alone makes of it before its logit."""
+    discriminator = module.discriminator
+
+    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
+        width = discriminator.head.in_features
+        return {"hidden": map_rows(lambda x: discriminator.features(x, x[:, :0]), X, width, CPU)}
+
+    return Trained(encode, sample=bigan(module, prior).sample, **took)
