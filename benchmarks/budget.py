@@ -78,5 +78,5 @@ def settled(net: Any) -> Any:
     """Copy the networks as training would leave them now; its own draws go on undisturbed."""
     module = copy.deepcopy(net.averaged_)
     noise = generator_on(torch.device("cpu"), net.seed)
-    gather_statistics(module, net.rows_, net.batch_size, noise, cycled=net._cycled, anew=True)
+    gather_statistics(module, net.rows_, net.batch_size, noise, cycled=net.cycled, anew=True)
     return module

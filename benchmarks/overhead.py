@@ -43,6 +43,7 @@ from sklearn_bigan._inference import CHUNK_ROWS
 from sklearn_bigan._learning import TRAINING
 from sklearn_bigan._net import ADAM_BETAS, BiGANNet
 from sklearn_bigan._randomness import child_seed, generator_on
+from sklearn_bigan._training import train
 
 SHAPES = {"digits": (64, 16), "mnist": (784, 50)}  # n_features, n_components
 BATCH, STEPS, ROUNDS, LEARNING_RATE = 128, 50, 9, 2e-4
@@ -85,7 +86,7 @@ def engine(net: BiGANNet, rows: Tensor) -> Tensor:
     """Losses (steps, 2) of one epoch as `fit` trains it."""
     losses = Losses()
     net.callbacks_.append(("losses", losses))
-    net.train(rows.numpy(), epochs=1, settle=False)
+    train(net, rows.numpy(), epochs=1, settle=False)
     net.callbacks_.pop()
     return torch.stack(losses.seen)
 
@@ -94,7 +95,7 @@ def engine_seconds(net: BiGANNet, rows: Tensor) -> float:
     """Time the steps of one epoch as `fit` trains it."""
     clock = Clock()
     net.callbacks_.append(("clock", clock))
-    net.train(rows.numpy(), epochs=1, settle=False)
+    train(net, rows.numpy(), epochs=1, settle=False)
     net.callbacks_.pop()
     return clock.seconds
 

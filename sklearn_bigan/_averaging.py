@@ -35,10 +35,11 @@ def average(averaged: BiGAN, module: BiGAN, decay: float, n_updates: int) -> Non
     their length and not over their start.
     """
     decay = min(decay, (n_updates - 1) / (n_updates + 9))
-    torch._foreach_lerp_(_weights(averaged), _weights(module), 1 - decay)
+    torch._foreach_lerp_(weights(averaged), weights(module), 1 - decay)
 
 
-def _weights(module: BiGAN) -> list[Tensor]:
+def weights(module: BiGAN) -> list[Tensor]:
+    """Return the weights of E and G."""
     return [*module.encoder.parameters(), *module.generator.parameters()]
 
 
@@ -70,12 +71,13 @@ def gather_statistics(
     for norm in norms:
         norm.train()
     order = torch.randperm(len(rows), generator=noise, device=rows.device)
-    size = max(2, min(batch_size, len(rows)))
-    for i in range(min(len(rows) // size, STATISTICS_BATCHES)):
+    # Equal parts, so that every row counts where there are few.
+    batches = order.tensor_split(max(1, len(rows) // batch_size))[:STATISTICS_BATCHES]
+    for i, batch in enumerate(batches):
         if anew:
             for norm in norms:
                 norm.momentum = 1 / (i + 1)  # a plain mean over the batches
-        x = rows[order[i * size : (i + 1) * size]]
+        x = rows[batch]
         codes = module.encoder(x)
         draws = module.encoder.prior.sample(len(x), noise, x.device)
         module.generator(torch.cat([draws, codes]) if cycled else draws)

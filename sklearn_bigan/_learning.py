@@ -19,6 +19,8 @@ from sklearn_bigan._inference import CHUNK_ROWS
 from sklearn_bigan._net import BiGANNet
 from sklearn_bigan._parameters import blueprint_for, check_range, check_unchanged, draw_seed
 from sklearn_bigan._persistence import net_from_state, net_to_state
+from sklearn_bigan._stopping import Patience
+from sklearn_bigan._training import train
 
 # The parameters that the net knows by the same name.
 TRAINING = (
@@ -46,6 +48,9 @@ class LearningMixin(BaseEstimator):
     random_state: int | np.random.RandomState | None
     verbose: int
     learning_rate: float
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
 
     def _rows(self, X: Any) -> np.ndarray:
         """X as finite rows of any numeric dtype; converted chunk by chunk later."""
@@ -75,7 +80,12 @@ class LearningMixin(BaseEstimator):
                 check_unchanged(self.net_.blueprint, blueprint)
                 for name, value in self._training().items():
                     setattr(self.net_, name, value)
-            for complaint in self.net_.train(rows, epochs, settle=forget):
+            patience = (
+                Patience(self.validation_fraction, self.n_iter_no_change)
+                if forget and self.early_stopping
+                else None
+            )
+            for complaint in train(self.net_, rows, epochs, settle=forget, patience=patience):
                 warnings.warn(complaint, ConvergenceWarning, stacklevel=4)  # whoever called fit
         return self
 

@@ -1,30 +1,21 @@
 """The training engine: a skorch net whose step updates two players at once."""
 
-import copy
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PrintLog
 from skorch.utils import TeeGenerator
 from torch import Tensor
 
-from sklearn_bigan._averaging import average, averaged_copy, fit_prior, gather_statistics
+from sklearn_bigan._averaging import average, averaged_copy, gather_statistics
 from sklearn_bigan._batches import NeighborBatches, TensorBatches
 from sklearn_bigan._gradients import play
-from sklearn_bigan._health import PROBE_ROWS, Health, check_finite, complaints, health
+from sklearn_bigan._health import Health, check_finite, health
 from sklearn_bigan._losses import LOSSES
-from sklearn_bigan._neighbors import neighbor_graph
-from sklearn_bigan._randomness import (
-    child_seed,
-    default_generators_seeded,
-    generator_on,
-    one_thread,
-)
+from sklearn_bigan._randomness import child_seed, default_generators_seeded, generator_on
 from sklearn_bigan._terms import (
     consistency_loss,
     cycle_loss,
@@ -35,10 +26,6 @@ from sklearn_bigan.networks.bigan import BiGAN, Blueprint, make_bigan
 
 # Adam's decay rates in both papers (ALI prints beta2 as 1 - beta2).
 ADAM_BETAS = (0.5, 0.999)
-
-# Length of training where nobody says: a fixed number of epochs would be far too few updates for
-# a small table, and far too long for a large one.
-UPDATES_PER_ROW, MOST_UPDATES = 5, 15_000
 
 # Where the learning rate ends, as a share of where it began: BiGAN's published schedule, too, ends
 # at 0.01 (exponentially).
@@ -116,100 +103,6 @@ class BiGANNet(NeuralNet):
             self.module_ = self.module(self.blueprint, self.x_mean).eval()
         return self
 
-    def train(self, rows: np.ndarray, epochs: int | None, *, settle: bool) -> list[str]:
-        """Take `epochs` passes over the rows; if it fails, be as before.
-
-        Parameters
-        ----------
-        rows : ndarray of shape (n_samples, n_features), dtype float32
-            The training data.
-        epochs : int or None
-            How often to see each. None: as often as `UPDATES_PER_ROW` and `MOST_UPDATES` say.
-        settle : bool
-            Whether this is all there is to learn from: the learning rate then falls in the second
-            half of the way, and batch statistics and clusters are those of these rows.
-
-        Returns
-        -------
-        complaints : list of str
-            What is wrong with the trained model; looked for only if it is to settle.
-
-        Raises
-        ------
-        ValueError
-            If a loss or a weight is no longer finite.
-        """
-        # Seeds depend on how many epochs came before, not on a generator's inner state: training
-        # goes on alike in this process and from a file.
-        order, noise, default, graph, probe = (
-            child_seed(self.seed, 1, len(self.history), purpose) for purpose in range(5)
-        )
-        with self._unchanged_on_failure(), one_thread():
-            self.rows_ = torch.from_numpy(rows).to(self.device)
-            self.order_, self.noise_ = (
-                generator_on(self.rows_.device, seed) for seed in (order, noise)
-            )
-            paired = self.n_neighbors > 0 and self.blueprint.joint and epochs != 0
-            self.graph_ = (
-                neighbor_graph(rows, self.n_neighbors, graph).to(self.device) if paired else None
-            )
-            try:
-                return self._learn(epochs, default, probe, settle)
-            finally:
-                del self.rows_, self.graph_, self.probe_
-
-    def _learn(self, epochs: int | None, seed: int, probe: int, settle: bool) -> list[str]:
-        """Train on the rows at hand, with `seed` for what a user's network may draw."""
-        device = self.rows_.device
-        chosen = torch.randperm(
-            len(self.rows_), generator=generator_on(device, probe), device=device
-        )
-        self.probe_ = self.rows_[chosen[:PROBE_ROWS]], probe
-        n_batches = len(self._batches())
-        if epochs is None:
-            epochs = -(-min(UPDATES_PER_ROW * len(self.rows_), MOST_UPDATES) // n_batches)
-        self.fall_ = epochs * n_batches if settle else 0
-        self.n_steps_before_ = self.n_steps_
-        # Our networks draw from private generators only; a user's may hold dropout, which cannot.
-        ours = self.blueprint.ours
-        with nullcontext() if ours else default_generators_seeded(seed, device):
-            self._play_on(epochs)
-        gather_statistics(
-            self.averaged_,
-            self.rows_,
-            self.batch_size,
-            self.noise_,
-            cycled=self._cycled,
-            anew=settle,
-        )
-        if not settle or self.n_steps_ == self.n_steps_before_:
-            return []
-        if self.blueprint.joint:
-            fit_prior(self.averaged_, self.rows_, self.noise_)
-        return complaints(self._health(self.averaged_))
-
-    def _health(self, module: BiGAN) -> Health:
-        rows, seed = self.probe_
-        prior = self.module_.encoder.prior
-        return health(module, prior, rows, generator_on(rows.device, seed))
-
-    def _play_on(self, epochs: int) -> None:
-        """Train for that many epochs or until a callback stops it, and check the weights."""
-        self.module_.train()
-        try:
-            self.notify("on_train_begin", X=self.rows_, y=None)
-            self.fit_loop(self.rows_, epochs=epochs)
-        except StopTraining:
-            # An epoch that was not finished has no losses to report.
-            if self.history and "train_batch_count" not in self.history[-1]:
-                del self.history[-1]
-        with suppress(StopTraining):
-            self.notify("on_train_end", X=self.rows_, y=None)
-        weights = dict(self.module_.named_parameters())
-        sums = torch.stack([weight.detach().sum() for weight in weights.values()])
-        self._check_finite(dict(zip(weights, sums.cpu().tolist(), strict=True)))
-        self.module_.eval()
-
     def epochs(self) -> list[dict[str, Any]]:
         """Return the history, one dict an epoch, without skorch's empty list of batches."""
         return [{k: v for k, v in epoch.items() if k != "batches"} for epoch in self.history]
@@ -237,7 +130,7 @@ class BiGANNet(NeuralNet):
         with torch.set_grad_enabled(encoder_generator_moves):
             z_hat = encoder.draw(batch, self.noise_) if joint else z[:, :0]
             x_hat, x_tilde = (
-                generator(torch.cat([z, z_hat])).chunk(2) if self._cycled else (generator(z), None)
+                generator(torch.cat([z, z_hat])).chunk(2) if self.cycled else (generator(z), None)
             )
 
         # Discriminate: minimise -log D(x', z_hat) - log(1 - D(x_hat, z)) over D, and the same
@@ -290,8 +183,26 @@ class BiGANNet(NeuralNet):
             average(self.averaged_, self.module_, self.ema_decay, n_updates)
         return {"figures": {name: figure.detach() for name, figure in figures.items()}}
 
+    def look_at(self, module: BiGAN) -> Health:
+        """Figures of the health of these networks, the ones in training or the ones in use."""
+        rows, seed = self.probe_
+        prior = self.module_.encoder.prior
+        return health(module, prior, rows, generator_on(rows.device, seed))
+
+    def gather_statistics(self, *, anew: bool) -> None:
+        """Give the averaged networks batch statistics of their own, from the rows at hand."""
+        gather_statistics(
+            self.averaged_,
+            self.rows_,
+            self.batch_size,
+            self.noise_,
+            cycled=self.cycled,
+            anew=anew,
+        )
+
     @property
-    def _cycled(self) -> bool:
+    def cycled(self) -> bool:
+        """Whether G sees the codes of the rows, too."""
         return self.blueprint.joint and self.cycle_weight > 0
 
     def _set_learning_rate(self) -> None:
@@ -327,15 +238,16 @@ class BiGANNet(NeuralNet):
             self.notify("on_batch_end", batch=batch, training=training, **step)
             n_batches += 1
         means = {name: total / weights[name] for name, total in sums.items()}
-        state = self._health(self.module_)._asdict()
+        state = self.look_at(self.module_)._asdict()
         figures = torch.stack([*means.values(), *state.values()]).cpu().tolist()
         recorded = dict(zip([*means, *state], figures, strict=True))
         for name, figure in recorded.items():
             self.history.record(name, figure)
         self.history.record(prefix + "_batch_count", n_batches)
-        self._check_finite({name: recorded[name] for name in means})
+        self.check_finite({name: recorded[name] for name in means})
 
-    def _check_finite(self, figures: dict[str, float]) -> None:
+    def check_finite(self, figures: dict[str, float]) -> None:
+        """Raise if one of the figures is not finite."""
         check_finite(figures, epoch=len(self.history), learning_rate=self.lr)
 
     def initialize_optimizer(self) -> "BiGANNet":
@@ -358,9 +270,10 @@ class BiGANNet(NeuralNet):
         """Batches of the tensor that skorch wrapped; skorch's own for its `predict`."""
         if not training:
             return super().get_iterator(dataset, training)
-        return self._batches()
+        return self.batches()
 
-    def _batches(self) -> TensorBatches | NeighborBatches:
+    def batches(self) -> TensorBatches | NeighborBatches:
+        """Return the rows as batches, in a new order each time they are gone through."""
         if self.graph_ is None:
             return TensorBatches(self.rows_, self.batch_size, self.order_)
         return NeighborBatches(
@@ -380,19 +293,3 @@ class BiGANNet(NeuralNet):
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as stop:
             raise StopTraining from stop
-
-    @contextmanager
-    def _unchanged_on_failure(self) -> Iterator[None]:
-        """Put weights, optimizers and history back if training ends in an exception."""
-        parts = (self.module_, self.averaged_, self.optimizer_, self.optimizer_discriminator_)
-        states = [copy.deepcopy(part.state_dict()) for part in parts]
-        n_epochs, n_steps = len(self.history), self.n_steps_
-        try:
-            yield
-        except BaseException:
-            for part, state in zip(parts, states, strict=True):
-                part.load_state_dict(state)
-            del self.history[n_epochs:]
-            self.n_steps_ = n_steps
-            self.module_.eval()
-            raise

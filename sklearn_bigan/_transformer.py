@@ -116,6 +116,13 @@ class BiGANTransformer(
         Passes over X in `fit`. "auto" takes five updates for each row, up to 15,000 updates in
         all. 0 leaves the networks as initialised: the untrained encoder, a baseline that every
         result should be held against.
+    early_stopping : bool, default=False
+        Whether `fit` holds out rows, and ends when their reconstruction no longer improves, with
+        the weights that did best.
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` holds out, in (0, 1); at least two rows.
+    n_iter_no_change : int, default=10
+        Epochs that `early_stopping` waits for a better reconstruction, at least 1.
     discriminator_steps : int, default=1
         D learns from every batch, E and G from every `discriminator_steps`-th.
     warm_start : bool, default=False
@@ -141,9 +148,14 @@ class BiGANTransformer(
     device_ : str
         Where the networks live.
     history_ : list of dict
-        One entry an epoch: ``discriminator_loss``, ``encoder_generator_loss`` and what else is
-        minimised (``cycle_loss``, ``latent_cycle_loss``, ``consistency_loss`` or
-        ``latent_regression_loss``, unweighted), means over the epoch's rows; seconds in ``dur``.
+        One entry an epoch. Means over its rows: ``discriminator_loss``, ``encoder_generator_loss``
+        and what else is minimised (``cycle_loss``, ``latent_cycle_loss``, ``consistency_loss`` or
+        ``latent_regression_loss``, unweighted); D's ``encoder_pair_accuracy`` and
+        ``generator_pair_accuracy``. At its end, on 512 rows: ``reconstruction_ratio`` (error of
+        G(E(x)), over that for another row), ``code_spread`` and ``least_code_spread`` (of E(x)
+        over the prior's, in all and where least), ``latent_error`` (of E(G(z)), over that of the
+        mean), ``sample_spread`` (of G(z) over the rows') and ``coverage`` (share of rows with a
+        sample near). With `early_stopping`, ``validation_score``. Seconds in ``dur``.
     n_iter_ : int
         Epochs trained.
     mean_ : ndarray of shape (n_features,), dtype float64
@@ -213,6 +225,9 @@ class BiGANTransformer(
         learning_rate: float = 1e-3,
         batch_size: int = 128,
         max_epochs: int | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
         discriminator_steps: int = 1,
         warm_start: bool = False,
         device: str = "auto",
@@ -239,6 +254,9 @@ class BiGANTransformer(
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.discriminator_steps = discriminator_steps
         self.warm_start = warm_start
         self.device = device
@@ -267,6 +285,11 @@ class BiGANTransformer(
         ValueError
             If a parameter or X is out of range, or if training diverges. As after Ctrl-C, the
             estimator is then as it was before the call.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If codes or samples have collapsed or diverged, or E and G do not invert each other.
         """
         epochs = None if isinstance(self.max_epochs, str) else self.max_epochs
         return self._learn(X, epochs, anew=not self.warm_start, forget=True)

@@ -61,9 +61,9 @@ def test_statistics_are_the_mean_over_batches_of_what_the_networks_see(cycled):
     for name, seen in inputs.items():
         first = getattr(module, name).body[0]
         first.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out))
-    gather_statistics(module, ROWS, 32, noise(), cycled=cycled, anew=True)
-    assert [len(batch) for batch in inputs["encoder"]] == [32] * 3
-    assert [len(batch) for batch in inputs["generator"]] == [32 * (1 + cycled)] * 3
+    gather_statistics(module, ROWS, 40, noise(), cycled=cycled, anew=True)
+    assert [len(batch) for batch in inputs["encoder"]] == [48] * 2  # 96 rows: equal parts
+    assert [len(batch) for batch in inputs["generator"]] == [48 * (1 + cycled)] * 2
     for name, seen in inputs.items():
         norm = getattr(module, name).body[1]
         assert not norm.training

@@ -26,7 +26,9 @@ LAYERS = {
     "_net": ENGINE,
     "_persistence": ENGINE,
     "_randomness": ENGINE,
+    "_stopping": ENGINE,
     "_terms": ENGINE,
+    "_training": ENGINE,
     "_generation": ESTIMATORS,
     "_learning": ESTIMATORS,
     "_parameters": ESTIMATORS,
@@ -88,11 +90,12 @@ def test_no_imports_go_round_in_a_circle():
         graph = {module: needs for module, needs in graph.items() if module not in free}
 
 
-def test_the_engine_takes_only_batches_and_neighbours_from_scikit_learn():
+def test_the_engine_takes_only_splits_and_neighbours_from_scikit_learn():
     engine = [path for module, path in MODULES.items() if layer(module) == ENGINE]
     taken = {name for path in engine for name in imports(path) if name.startswith("sklearn.")}
     assert taken == {
         "sklearn.decomposition.PCA",
+        "sklearn.model_selection.train_test_split",
         "sklearn.neighbors.NearestNeighbors",
         "sklearn.utils.gen_batches",
     }

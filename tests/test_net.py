@@ -6,6 +6,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
+from sklearn_bigan import _training as training
 from sklearn_bigan._losses import LOSSES
 from sklearn_bigan._net import BiGANNet
 from sklearn_bigan._priors import PRIORS
@@ -66,7 +67,7 @@ def net(
 def train(
     made: BiGANNet, epochs: int | None, rows: torch.Tensor = ROWS, settle: bool = False
 ) -> None:
-    made.train(rows.numpy(), epochs, settle=settle)
+    training.train(made, rows.numpy(), epochs, settle=settle)
 
 
 def weights(module: nn.Module) -> list[torch.Tensor]:
@@ -329,7 +330,7 @@ def test_the_length_of_training_follows_the_rows(n_rows, updates):
 
 
 def test_the_length_of_training_is_bounded(monkeypatch):
-    monkeypatch.setattr("sklearn_bigan._net.MOST_UPDATES", 23)
+    monkeypatch.setattr("sklearn_bigan._training.MOST_UPDATES", 23)
     made = net()
     train(made, None)
     assert made.n_steps_ == 25  # whole epochs of five

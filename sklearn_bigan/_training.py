@@ -1,0 +1,137 @@
+"""From rows to a trained net: what comes before, round and after the steps."""
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+
+import numpy as np
+import torch
+
+from sklearn_bigan._averaging import fit_prior
+from sklearn_bigan._health import PROBE_ROWS, complaints
+from sklearn_bigan._neighbors import neighbor_graph
+from sklearn_bigan._net import BiGANNet, StopTraining
+from sklearn_bigan._randomness import (
+    child_seed,
+    default_generators_seeded,
+    generator_on,
+    one_thread,
+)
+from sklearn_bigan._stopping import EarlyStopping, Patience
+
+# Length of training where nobody says: a fixed number of epochs would be far too few updates for
+# a small table, and far too long for a large one.
+UPDATES_PER_ROW, MOST_UPDATES = 5, 15_000
+
+
+def train(
+    net: BiGANNet,
+    rows: np.ndarray,
+    epochs: int | None,
+    *,
+    settle: bool,
+    patience: Patience | None = None,
+) -> list[str]:
+    """Take the net through `epochs` passes over the rows; if that fails, it is as before.
+
+    Parameters
+    ----------
+    net : BiGANNet
+        Changed in place.
+    rows : ndarray of shape (n_samples, n_features), dtype float32
+        The training data.
+    epochs : int or None
+        How often to see each. None: as often as `UPDATES_PER_ROW` and `MOST_UPDATES` say.
+    settle : bool
+        Whether this is all there is to learn from: the learning rate then falls in the second
+        half of the way, and batch statistics and clusters are those of these rows.
+    patience : Patience or None
+        When to stop before that, by rows that are held out.
+
+    Returns
+    -------
+    complaints : list of str
+        What is wrong with the trained model; looked for only if it is to settle.
+
+    Raises
+    ------
+    ValueError
+        If a loss or a weight is no longer finite, or there are too few rows to hold any out.
+    """
+    # Seeds depend on how many epochs came before, not on a generator's inner state: training
+    # goes on alike in this process and from a file.
+    order, noise, default, graph, probe, split = (
+        child_seed(net.seed, 1, len(net.history), purpose) for purpose in range(6)
+    )
+    watch = None
+    if patience is not None:
+        rows, held_out = patience.split(rows, split)
+        watch = EarlyStopping(torch.from_numpy(held_out).to(net.device), patience.n_epochs)
+    with unchanged_on_failure(net), one_thread():
+        net.rows_ = torch.from_numpy(rows).to(net.device)
+        device = net.rows_.device
+        net.order_, net.noise_ = (generator_on(device, seed) for seed in (order, noise))
+        paired = net.n_neighbors > 0 and net.blueprint.joint and epochs != 0
+        net.graph_ = neighbor_graph(rows, net.n_neighbors, graph).to(device) if paired else None
+        chosen = torch.randperm(len(rows), generator=generator_on(device, probe), device=device)
+        net.probe_ = net.rows_[chosen[:PROBE_ROWS]], probe
+        n_steps = net.n_steps_
+        if watch is not None:
+            net.callbacks_.insert(0, ("early_stopping", watch))
+        try:
+            take_steps(net, epochs, settle, default)
+            net.gather_statistics(anew=settle)
+            if not settle or net.n_steps_ == n_steps:
+                return []
+            if net.blueprint.joint:
+                fit_prior(net.averaged_, net.rows_, net.noise_)
+            return complaints(net.look_at(net.averaged_))
+        finally:
+            if watch is not None:
+                del net.callbacks_[0]
+            del net.rows_, net.graph_, net.probe_
+
+
+def take_steps(net: BiGANNet, epochs: int | None, settle: bool, seed: int) -> None:
+    """Train until the end or a callback's stop; `seed` is for what a user's network may draw."""
+    n_batches = len(net.batches())
+    if epochs is None:
+        updates = min(UPDATES_PER_ROW * len(net.rows_), MOST_UPDATES)
+        epochs = math.ceil(updates / n_batches)
+    net.fall_ = epochs * n_batches if settle else 0
+    net.n_steps_before_ = net.n_steps_
+    # Our networks draw from private generators only; a user's may hold dropout, which cannot.
+    ours = net.blueprint.ours
+    with nullcontext() if ours else default_generators_seeded(seed, net.rows_.device):
+        net.module_.train()
+        try:
+            net.notify("on_train_begin", X=net.rows_, y=None)
+            net.fit_loop(net.rows_, epochs=epochs)
+        except StopTraining:
+            # An epoch that was not finished has no figures to report.
+            if net.history and "train_batch_count" not in net.history[-1]:
+                del net.history[-1]
+        with suppress(StopTraining):
+            net.notify("on_train_end", X=net.rows_, y=None)
+    weights = dict(net.module_.named_parameters())
+    sums = torch.stack([weight.detach().sum() for weight in weights.values()])
+    net.check_finite(dict(zip(weights, sums.cpu().tolist(), strict=True)))
+    net.module_.eval()
+
+
+@contextmanager
+def unchanged_on_failure(net: BiGANNet) -> Iterator[None]:
+    """Put weights, optimizers and history back if training ends in an exception."""
+    parts = (net.module_, net.averaged_, net.optimizer_, net.optimizer_discriminator_)
+    states = [copy.deepcopy(part.state_dict()) for part in parts]
+    n_epochs, n_steps = len(net.history), net.n_steps_
+    try:
+        yield
+    except BaseException:
+        for part, state in zip(parts, states, strict=True):
+            part.load_state_dict(state)
+        del net.history[n_epochs:]
+        net.n_steps_ = n_steps
+        net.module_.eval()
+        raise
