@@ -66,7 +66,7 @@ class BiGANTransformer(
     prior : {"mixture", "normal", "uniform"}, default="mixture"
         p(z): a mixture of equally likely Gaussians round fixed, well separated means; N(0, 1) or
         U(-1, 1) in each component. Codes are squashed to the range of the prior.
-    n_clusters : int, default=30
+    n_clusters : int, default=50
         Gaussians in the mixture, at least 1. More than the data has kinds of rows: several
         share a kind, while two kinds in one cluster are not told apart.
     inference : {"adversarial", "latent_regression", "joint_latent_regression"}, \
@@ -100,8 +100,8 @@ class BiGANTransformer(
         partner. Of no effect where `n_neighbors` is 0.
     n_neighbors : int, default=10
         Each row of a batch gets a partner from its neighbourhood, which D sees in its place: the
-        end of a random walk over that many nearest rows. 0: no partners, each row stands for
-        itself. Distances are Euclidean, between the 50 leading principal components.
+        end of a random walk over that many nearest rows, or one in a hundred rows if that is less
+        (but 3). 0: no partners. Distances are Euclidean, between the 50 leading components.
     neighbor_steps : int, default=2
         Steps of that walk, at least 1.
     ema_decay : float, default=0.999
@@ -209,7 +209,7 @@ class BiGANTransformer(
         *,
         posterior: str = "deterministic",
         prior: str = "mixture",
-        n_clusters: int = 30,
+        n_clusters: int = 50,
         inference: str = "adversarial",
         loss: str = "logistic",
         network: str | Mapping[str, Callable[..., torch.nn.Module]] = "auto",

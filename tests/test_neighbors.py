@@ -18,12 +18,18 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_neighbours_are_the_nearest_other_rows():
     distances = np.linalg.norm(ROWS[:, None] - ROWS[None], axis=2)
     np.fill_diagonal(distances, np.inf)
-    nearest = np.argsort(distances, axis=1)[:, :4]
-    np.testing.assert_array_equal(np.sort(neighbor_graph(ROWS, 4, seed=0)), np.sort(nearest))
+    nearest = np.argsort(distances, axis=1)[:, :3]
+    np.testing.assert_array_equal(np.sort(neighbor_graph(ROWS, 3, seed=0)), np.sort(nearest))
+
+
+@pytest.mark.parametrize(("n_rows", "k"), [(40, 3), (700, 7), (1500, 10)])
+def test_few_rows_have_small_neighbourhoods(n_rows, k):
+    rows = np.random.RandomState(0).randn(n_rows, 3)
+    assert neighbor_graph(rows, 10, seed=0).shape == (n_rows, k)
 
 
 def test_identical_rows_are_each_others_neighbours_and_not_their_own():
-    graph = neighbor_graph(np.ones((6, 2), dtype=np.float32), 5, seed=0)
+    graph = neighbor_graph(np.ones((6, 2), dtype=np.float32), 3, seed=0)
     assert all(row not in neighbours for row, neighbours in enumerate(graph.tolist()))
 
 
