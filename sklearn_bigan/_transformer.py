@@ -151,7 +151,7 @@ class BiGANTransformer(
         One entry an epoch. Means over its rows: ``discriminator_loss``, ``encoder_generator_loss``
         and what else is minimised (``cycle_loss``, ``latent_cycle_loss``, ``consistency_loss`` or
         ``latent_regression_loss``, unweighted); D's ``encoder_pair_accuracy`` and
-        ``generator_pair_accuracy``. At its end, on 512 rows: ``reconstruction_ratio`` (error of
+        ``generator_pair_accuracy``. At its end, on 256 rows: ``reconstruction_ratio`` (error of
         G(E(x)), over that for another row), ``code_spread`` and ``least_code_spread`` (of E(x)
         over the prior's, in all and where least), ``latent_error`` (of E(G(z)), over that of the
         mean), ``sample_spread`` (of G(z) over the rows') and ``coverage`` (share of rows with a

@@ -275,7 +275,7 @@ def test_steps_with_every_term_equal_those_written_out_by_hand(prior, posterior)
         eg_loss = (
             LOSSES["logistic"].encoder_generator_loss(*logits)
             + 2 * (x - x_tilde).square().mean() / 4
-            + 3 * (z - encoder(x_hat)).square().mean()
+            + 3 * (z[:4] - encoder(x_hat[:4])).square().mean()
             + 5 * (one - other).square().mean()
         )
         d_gradients = torch.autograd.grad(
