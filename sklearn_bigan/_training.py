@@ -21,8 +21,9 @@ from sklearn_bigan._randomness import (
 from sklearn_bigan._stopping import EarlyStopping, Patience
 
 # Length of training where nobody says: a fixed number of epochs would be far too few updates for
-# a small table, and far too long for a large one.
-UPDATES_PER_ROW, MOST_UPDATES = 5, 15_000
+# a small table, and far too long for a large one. Five updates for each of the first 100 rows and
+# two for each further row: more lets small tables be learned by heart.
+FIRST_ROWS, UPDATES_PER_FIRST_ROW, UPDATES_PER_ROW, MOST_UPDATES = 100, 5, 2, 15_000
 
 
 def train(
@@ -42,7 +43,7 @@ def train(
     rows : ndarray of shape (n_samples, n_features), dtype float32
         The training data.
     epochs : int or None
-        How often to see each. None: as often as `UPDATES_PER_ROW` and `MOST_UPDATES` say.
+        How often to see each. None: as long as `length` says.
     settle : bool
         Whether this is all there is to learn from: the learning rate then falls in the second
         half of the way, and batch statistics and clusters are those of these rows.
@@ -93,12 +94,18 @@ def train(
             del net.rows_, net.graph_, net.probe_
 
 
+def length(n_rows: int) -> int:
+    """Return the number of updates for so many rows."""
+    first = min(n_rows, FIRST_ROWS)
+    updates = UPDATES_PER_FIRST_ROW * first + UPDATES_PER_ROW * (n_rows - first)
+    return min(updates, MOST_UPDATES)
+
+
 def take_steps(net: BiGANNet, epochs: int | None, settle: bool, seed: int) -> None:
     """Train until the end or a callback's stop; `seed` is for what a user's network may draw."""
     n_batches = len(net.batches())
     if epochs is None:
-        updates = min(UPDATES_PER_ROW * len(net.rows_), MOST_UPDATES)
-        epochs = math.ceil(updates / n_batches)
+        epochs = math.ceil(length(len(net.rows_)) / n_batches)
     net.fall_ = epochs * n_batches if settle else 0
     net.n_steps_before_ = net.n_steps_
     # Our networks draw from private generators only; a user's may hold dropout, which cannot.

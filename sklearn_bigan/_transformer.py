@@ -113,9 +113,9 @@ class BiGANTransformer(
     batch_size : int, default=128
         Rows in an update, at least 2; half of them are partners unless `n_neighbors` is 0.
     max_epochs : int or "auto", default="auto"
-        Passes over X in `fit`. "auto" takes five updates for each row, up to 15,000 updates in
-        all. 0 leaves the networks as initialised: the untrained encoder, a baseline that every
-        result should be held against.
+        Passes over X in `fit`. "auto" takes five updates for each of the first 100 rows and two
+        for each further one, 15,000 at most. 0 leaves the networks as initialised: the untrained
+        encoder, a baseline that every result should be held against.
     early_stopping : bool, default=False
         Whether `fit` holds out rows, and ends when their reconstruction no longer improves, with
         the weights that did best.

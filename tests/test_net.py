@@ -322,18 +322,18 @@ def test_the_learning_rate_stays_and_then_falls_in_a_line():
     assert rates == [1.0] * 5
 
 
-@pytest.mark.parametrize(("n_rows", "updates"), [(40, 200), (16, 80)])
+@pytest.mark.parametrize(
+    ("n_rows", "updates"), [(40, 200), (100, 500), (101, 502), (7350, 15_000), (500_000, 15_000)]
+)
 def test_the_length_of_training_follows_the_rows(n_rows, updates):
-    made = net()
-    train(made, None, ROWS[:n_rows])
-    assert made.n_steps_ == updates  # five a row
+    assert training.length(n_rows) == updates
 
 
-def test_the_length_of_training_is_bounded(monkeypatch):
-    monkeypatch.setattr("sklearn_bigan._training.MOST_UPDATES", 23)
+def test_training_is_of_that_length_in_whole_epochs(monkeypatch):
+    monkeypatch.setattr("sklearn_bigan._training.length", lambda n_rows: 23)
     made = net()
-    train(made, None)
-    assert made.n_steps_ == 25  # whole epochs of five
+    train(made, None)  # five batches an epoch
+    assert made.n_steps_ == 25
 
 
 def test_no_rows_are_kept_after_training_or_its_failure():
