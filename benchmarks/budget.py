@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback
 
-from sklearn_bigan._averaging import gather_statistics
+from sklearn_bigan._averaging import settle
 from sklearn_bigan._randomness import generator_on
 
 
@@ -78,5 +78,13 @@ def settled(net: Any) -> Any:
     """Copy the networks as training would leave them now; its own draws go on undisturbed."""
     module = copy.deepcopy(net.averaged_)
     noise = generator_on(torch.device("cpu"), net.seed)
-    gather_statistics(module, net.rows_, net.batch_size, noise, cycled=net.cycled, anew=True)
+    settle(
+        module,
+        net.module_,
+        net.rows_,
+        net.batch_size,
+        noise,
+        cycled=net.cycled,
+        anew=True,
+    )
     return module

@@ -71,7 +71,7 @@ def main() -> None:
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, test_size=0.3, stratify=y, random_state=0
     )
-    bigan = BiGANTransformer(output_activation="sigmoid", max_epochs=60, random_state=0)
+    bigan = BiGANTransformer(output_activation="sigmoid", random_state=0)
     columns: dict[str, list[str]] = {}
     for name, features in (("BiGAN", bigan), ("PCA", PCA(random_state=0))):
         start = time.perf_counter()

@@ -44,7 +44,8 @@ def weights(module: BiGAN) -> list[Tensor]:
 
 
 @torch.no_grad()
-def gather_statistics(
+def settle(
+    averaged: BiGAN,
     module: BiGAN,
     rows: Tensor,
     batch_size: int,
@@ -53,42 +54,49 @@ def gather_statistics(
     cycled: bool,
     anew: bool,
 ) -> None:
-    """Give the batch norms of E and G the statistics of what they were trained on.
+    """Bring what does not follow from the averaged weights up to date with them.
 
-    For E the rows, for G draws from the prior, joined by the rows' codes if the training was
-    `cycled`. Unless `anew`, old statistics fade by batch norm's own momentum: the rows may be a
-    piece of the data only.
+    Batch norms of E and G get the statistics of what they were trained on: for E the rows, for G
+    draws from the prior, joined by the rows' codes if the training was `cycled`. Unless `anew`, old
+    statistics fade by batch norm's own momentum: the rows may be a piece of the data only. Other
+    buffers are those of the networks in training.
     """
-    norms = [
-        part
-        for network in (module.encoder, module.generator)
-        for part in network.modules()
-        if isinstance(part, _BatchNorm) and part.track_running_stats
-    ]
+    pairs = ((averaged.encoder, module.encoder), (averaged.generator, module.generator))
+    parts = [pair for a, b in pairs for pair in zip(a.modules(), b.modules(), strict=True)]
+    norms = []
+    for part, trained in parts:
+        if isinstance(part, _BatchNorm) and part.track_running_stats:
+            norms.append(part)
+        elif part is not averaged.encoder.prior:
+            for own, other in zip(part.buffers(False), trained.buffers(False), strict=True):
+                own.copy_(other)
     if not norms:
         return
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.train()
     order = torch.randperm(len(rows), generator=noise, device=rows.device)
     # Equal parts, so that every row counts where there are few.
     batches = order.tensor_split(max(1, len(rows) // batch_size))[:STATISTICS_BATCHES]
-    for i, batch in enumerate(batches):
-        if anew:
-            for norm in norms:
-                norm.momentum = 1 / (i + 1)  # a plain mean over the batches
-        x = rows[batch]
-        codes = module.encoder(x)
-        draws = module.encoder.prior.sample(len(x), noise, x.device)
-        module.generator(torch.cat([draws, codes]) if cycled else draws)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.train()
+        for i, batch in enumerate(batches):
+            if anew:
+                for norm in norms:
+                    norm.momentum = 1 / (i + 1)  # a plain mean over the batches
+            x = rows[batch]
+            codes = averaged.encoder(x)
+            draws = module.encoder.prior.sample(len(x), noise, x.device)
+            averaged.generator(torch.cat([draws, codes]) if cycled else draws)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
 
 
 @torch.no_grad()
-def fit_prior(module: BiGAN, rows: Tensor, noise: torch.Generator) -> None:
+def fit_prior(averaged: BiGAN, module: BiGAN, rows: Tensor, noise: torch.Generator) -> None:
     """Fit the clusters of a mixture to the codes of the rows, ALI's as drawn from q(z | x)."""
-    prior = module.encoder.prior
+    prior = averaged.encoder.prior
     if isinstance(prior, MixturePrior):
-        prior.fit(module.encoder.draw(chunk, noise) for chunk in torch.split(rows, CHUNK_ROWS))
+        prior.load_state_dict(module.encoder.prior.state_dict())
+        prior.fit(averaged.encoder.draw(chunk, noise) for chunk in torch.split(rows, CHUNK_ROWS))

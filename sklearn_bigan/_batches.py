@@ -68,7 +68,7 @@ class NeighborBatches:
         steps: int,
     ) -> None:
         self.rows = rows
-        self.n_pairs = max(1, batch_size // 2)
+        self.n_pairs = batch_size // 2
         self.generator = generator
         self.graph = graph
         self.steps = steps

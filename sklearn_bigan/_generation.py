@@ -3,11 +3,12 @@
 import copy
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -22,8 +23,18 @@ from sklearn_bigan.networks.bigan import BiGAN
 EGBAD_WEIGHT = 0.1
 
 
+def _has_clusters(estimator: Any) -> bool:
+    fitted = hasattr(estimator, "net_")
+    prior = estimator.net_.blueprint.prior if fitted else estimator.prior
+    if prior != "mixture":
+        raise AttributeError(
+            f"predict_cluster needs prior='mixture'; the codes of prior={prior!r} have no clusters."
+        )
+    return True
+
+
 class GenerationMixin:
-    """Methods of a fitted `BiGANTransformer` that need G or D."""
+    """Methods of a fitted `BiGANTransformer` that need G, D or the prior."""
 
     features: str
     device_: str
@@ -98,7 +109,7 @@ class GenerationMixin:
             Determines z.
         cluster : int or None, default=None
             With ``prior="mixture"``, the cluster to draw from, as `predict_cluster` numbers
-            them. None: from all, in equal parts.
+            them. None: from all, as often as the training rows' codes lay there.
 
         Returns
         -------
@@ -120,6 +131,25 @@ class GenerationMixin:
         else:
             z = _clustered(prior, cluster).sample(n_samples, noise, cpu, cluster)
         return self._map(self._module.generator, z.numpy(), self.n_features_in_)
+
+    @available_if(_has_clusters)
+    def predict_cluster(self, X: Any) -> np.ndarray:
+        """Say which of the prior's clusters each row's code lies in.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows to encode.
+
+        Returns
+        -------
+        clusters : ndarray of shape (n_samples,), dtype int64
+            Numbers from 0 to ``n_clusters - 1``, without an order; `sample` takes them.
+        """
+        encoder = self._module.encoder
+        prior = cast(MixturePrior, encoder.prior)
+        clusters = self._map(lambda x: prior.cluster(encoder(x)).unsqueeze(1), self._rows(X), 1)
+        return clusters.ravel().astype(np.int64)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of the variation of X that G(E(X)) explains; comparable with PCA's.

@@ -67,7 +67,7 @@ def play(
             for pairs in (xs, zs)
         )
     else:
-        weights = list(discriminator.parameters())
+        weights = [weight for weight in discriminator.parameters() if weight.requires_grad]
         logits.backward(d, inputs=weights, retain_graph=True)
         at_xs, at_zs = torch.autograd.grad(logits, [xs, zs], e, materialize_grads=True)
     n = len(x)

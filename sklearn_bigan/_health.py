@@ -49,7 +49,7 @@ class Health(NamedTuple):
     sample_spread : Tensor
         Standard deviation of the samples G(z), over that of the rows.
     coverage : Tensor
-        Share of rows with a sample as near as their fifth nearest row.
+        Share of rows with a sample as near as the fifth nearest of the rows unlike them.
     """
 
     reconstruction_ratio: Tensor
@@ -62,18 +62,20 @@ class Health(NamedTuple):
 
 @torch.no_grad()
 def health(module: BiGAN, prior: Prior, x: Tensor, noise: torch.Generator) -> Health:
-    """Look at E and G on rows x, at least two, and as many draws z.
+    """Look at E and G on rows x, at least two, and on draws.
 
     Codes are compared with the `prior` of the game, samples are made from the module's own.
     """
-    z, aim = (p.sample(len(x), noise, x.device) for p in (module.encoder.prior, prior))
+    z, aim = (p.sample(PROBE_ROWS, noise, x.device) for p in (module.encoder.prior, prior))
     codes = module.encoder(x)
-    x_tilde, x_hat = module.generator(torch.cat([codes, z])).chunk(2)
+    x_tilde, x_hat = module.generator(torch.cat([codes, z])).split([len(x), PROBE_ROWS])
     own, other = ((x - pair).square().sum(1).mean() for pair in (x_tilde, x_tilde.roll(1, 0)))
     row_variance, spreads = x.var(0).sum(), codes.var(0) / aim.var(0)
-    k = min(COVERAGE_NEIGHBORS, len(x) - 1)
-    radius = torch.cdist(x, x).kthvalue(k + 1).values  # the nearest row is the row itself
-    covered = torch.cdist(x, x_hat).amin(1) <= radius
+    # Rows like the row itself say nothing of how near is near: no sample is like one to the bit.
+    gaps = distances(x, x)
+    gaps = gaps.masked_fill(gaps == 0, torch.inf)
+    radius = gaps.kthvalue(min(COVERAGE_NEIGHBORS, len(x) - 1)).values
+    covered = distances(x, x_hat).amin(1) <= radius
     figures = Health(
         own / other,
         (codes.var(0).sum() / aim.var(0).sum()).sqrt(),
@@ -83,6 +85,14 @@ def health(module: BiGAN, prior: Prior, x: Tensor, noise: torch.Generator) -> He
         covered.float().mean(),
     )
     return Health(*(torch.where(row_variance > 0, figure, torch.nan) for figure in figures))
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return Euclidean distances, (len(a), len(b)).
+
+    Not by way of the norms, whose difference would drown distances far from the origin.
+    """
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def check_finite(figures: dict[str, float], epoch: int, learning_rate: float) -> None:

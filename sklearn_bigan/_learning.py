@@ -80,13 +80,19 @@ class LearningMixin(BaseEstimator):
                 check_unchanged(self.net_.blueprint, blueprint)
                 for name, value in self._training().items():
                     setattr(self.net_, name, value)
+                if forget:
+                    self.net_.callbacks = copy.deepcopy(self.callbacks)
+                    self.net_.verbose = self.verbose
+                    self.net_.initialize_callbacks()
             patience = (
                 Patience(self.validation_fraction, self.n_iter_no_change)
                 if forget and self.early_stopping
                 else None
             )
-            for complaint in train(self.net_, rows, epochs, settle=forget, patience=patience):
-                warnings.warn(complaint, ConvergenceWarning, stacklevel=4)  # whoever called fit
+            complaints = train(self.net_, rows, epochs, settle=forget, patience=patience)
+        # What was learned stays, even where warnings are errors.
+        for complaint in complaints:
+            warnings.warn(complaint, ConvergenceWarning, stacklevel=4)  # whoever called fit
         return self
 
     def _training_rows(self, X: Any, reset: bool) -> np.ndarray:

@@ -43,7 +43,10 @@ def neighbor_graph(rows: np.ndarray, n_neighbors: int, seed: int) -> Tensor:
     graph = np.empty((n_rows, k), dtype=np.int64)
     # The components of the first block serve all: PCA copies the rows it is shown.
     project = n_features > MOST_COMPONENTS and len(blocks[0]) > MOST_COMPONENTS
-    pca = PCA(MOST_COMPONENTS, random_state=seed).fit(rows[blocks[0]]) if project else None
+    pca = PCA(MOST_COMPONENTS, random_state=seed) if project else None
+    if pca is not None:
+        with np.errstate(invalid="ignore"):  # shares of a variance that may be 0
+            pca.fit(rows[blocks[0]])
     for block in blocks:
         points = rows[block] if pca is None else pca.transform(rows[block])
         # No query rows: a row is then not its own neighbour.

@@ -10,12 +10,18 @@ from skorch.callbacks import EpochTimer, PrintLog
 from skorch.utils import TeeGenerator
 from torch import Tensor
 
-from sklearn_bigan._averaging import average, averaged_copy, gather_statistics
+from sklearn_bigan._averaging import average, averaged_copy, settle
 from sklearn_bigan._batches import NeighborBatches, TensorBatches
 from sklearn_bigan._gradients import play
 from sklearn_bigan._health import Health, check_finite, health
 from sklearn_bigan._losses import LOSSES
-from sklearn_bigan._randomness import child_seed, default_generators_seeded, generator_on
+from sklearn_bigan._randomness import (
+    child_seed,
+    default_generators_seeded,
+    generator_on,
+    one_thread,
+)
+from sklearn_bigan._stopping import HeldOut
 from sklearn_bigan._terms import (
     consistency_loss,
     cycle_loss,
@@ -89,6 +95,7 @@ class BiGANNet(NeuralNet):
         self.neighbor_steps = neighbor_steps
         self.ema_decay = ema_decay
         self.n_steps_ = 0
+        self.watch_: HeldOut | None = None
         super().__init__(
             make_bigan,
             criterion=LOSSES[blueprint.loss],
@@ -99,7 +106,8 @@ class BiGANNet(NeuralNet):
 
     def initialize_module(self) -> "BiGANNet":
         """Make the networks on the CPU, with weights that depend on the seed alone."""
-        with default_generators_seeded(child_seed(self.seed, 0), torch.device("cpu")):
+        cpu = torch.device("cpu")
+        with one_thread(), default_generators_seeded(child_seed(self.seed, 0), cpu):
             self.module_ = self.module(self.blueprint, self.x_mean).eval()
         return self
 
@@ -190,10 +198,11 @@ class BiGANNet(NeuralNet):
         prior = self.module_.encoder.prior
         return health(module, prior, rows, generator_on(rows.device, seed))
 
-    def gather_statistics(self, *, anew: bool) -> None:
-        """Give the averaged networks batch statistics of their own, from the rows at hand."""
-        gather_statistics(
+    def settle(self, *, anew: bool) -> None:
+        """Make the averaged networks ready for use; see `_averaging.settle`."""
+        settle(
             self.averaged_,
+            self.module_,
             self.rows_,
             self.batch_size,
             self.noise_,
@@ -210,7 +219,7 @@ class BiGANNet(NeuralNet):
         """Constant for the first half of the way, then in a line to LAST_LEARNING_RATE of it."""
         rate = self.lr
         if self.fall_:
-            way = (self.n_steps_ - self.n_steps_before_) / self.fall_
+            way = (self.n_steps_ - 1 - self.n_steps_before_) / self.fall_
             rate *= max(LAST_LEARNING_RATE, min(1.0, 2 * (1 - way)))
         for optimizer in (self.optimizer_, self.optimizer_discriminator_):
             for group in optimizer.param_groups:
@@ -227,6 +236,8 @@ class BiGANNet(NeuralNet):
         """skorch's, but figures stay on the device: read once an epoch, not every step."""
         if iterator is None:
             return
+        if self.watch_ is not None and self.watch_.exhausted:
+            raise StopTraining
         n_batches = 0
         sums: dict[str, Tensor] = {}
         weights: dict[str, int] = {}
@@ -242,6 +253,8 @@ class BiGANNet(NeuralNet):
         state = self.look_at(self.module_)._asdict()
         figures = torch.stack([*means.values(), *state.values()]).cpu().tolist()
         recorded = dict(zip([*means, *state], figures, strict=True))
+        if self.watch_ is not None:
+            recorded["validation_score"] = self.watch_.look(self)
         for name, figure in recorded.items():
             self.history.record(name, figure)
         self.history.record(prefix + "_batch_count", n_batches)

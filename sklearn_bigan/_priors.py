@@ -44,18 +44,21 @@ class MixturePrior(NormalPrior):
 
     # A cluster's typical radius, as a share of the distance between neighbouring means.
     SPREAD = 0.25
-    # Steps of Lloyd's algorithm, and the draws of N(0, I) for each mean that it runs on.
-    LLOYD_STEPS, LLOYD_DRAWS = 20, 50
+    # Steps of Lloyd's algorithm, and the draws of N(0, I) for each mean that it runs on, at most
+    # so many in all.
+    LLOYD_STEPS, LLOYD_DRAWS, MOST_DRAWS = 20, 50, 20_000
 
     def __init__(self, latent_dim: int, n_clusters: int) -> None:
         super().__init__(latent_dim)
-        draws = torch.randn(self.LLOYD_DRAWS * n_clusters, latent_dim)
+        n_draws = max(n_clusters, min(self.LLOYD_DRAWS * n_clusters, self.MOST_DRAWS))
+        draws = torch.randn(n_draws, latent_dim)
         means = draws[:n_clusters]
         for _ in range(self.LLOYD_STEPS):
-            nearest = one_hot(torch.cdist(draws, means).argmin(1), n_clusters).float()
+            nearest = torch.cdist(draws, means).argmin(1)
+            count = nearest.bincount(minlength=n_clusters).unsqueeze(1)
+            sums = torch.zeros_like(means).index_add_(0, nearest, draws)
             # A mean that no draw is nearest to stays where it is.
-            count = nearest.sum(0).unsqueeze(1)
-            means = torch.where(count > 0, nearest.T @ draws / count.clamp(min=1), means)
+            means = torch.where(count > 0, sums / count.clamp(min=1), means)
         means = means - means.mean(0)
         means = means / means.square().mean().sqrt().clamp(min=1e-6)
         distances = torch.cdist(means, means).fill_diagonal_(math.inf).amin(1)

@@ -55,6 +55,35 @@ def default_generators_seeded(seed: int, device: torch.device) -> Iterator[None]
                 set_state(state)
 
 
+class _OneThread:
+    """Counts who runs on one thread, fits in other threads among them.
+
+    The first to come remembers how many threads there were, the last to go puts BLAS back.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.before = torch.get_num_threads()
+                self.limits = threadpool_limits(1)
+            self.inside += 1
+            torch.set_num_threads(1)  # each thread has a number of its own
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            torch.set_num_threads(self.before)
+            if self.inside == 0:
+                self.limits.restore_original_limits()
+
+
+_ONE_THREAD = _OneThread()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Run on the CPU on one thread: torch's kernels, BLAS and scikit-learn's.
@@ -63,10 +92,8 @@ def one_thread() -> Iterator[None]:
     joblib's workers have fewer threads than the process that started them: only a fixed number
     gives the same bits at every n_jobs. On steps as small as ours a second thread gains little.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    _ONE_THREAD.enter()
     try:
-        with threadpool_limits(1):
-            yield
+        yield
     finally:
-        torch.set_num_threads(before)
+        _ONE_THREAD.leave()

@@ -5,12 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
-from skorch.callbacks import Callback
 from torch import Tensor
 
 from sklearn_bigan._averaging import weights
 from sklearn_bigan._inference import CHUNK_ROWS
-from sklearn_bigan.networks.bigan import BiGAN
 
 # As `fit` needs: a single row has no spread.
 FEWEST_ROWS = 2
@@ -35,48 +33,51 @@ class Patience(NamedTuple):
         return learned, held_out
 
 
-class EarlyStopping(Callback):  # type: ignore[misc]  # skorch has no types
-    """Ends training when held-out rows are no longer reconstructed better, and goes back to then.
+class HeldOut:
+    """Held-out rows, how well they were reconstructed at best, and by which weights.
 
     Parameters
     ----------
     rows : Tensor of shape (n_held_out, n_features)
-        The held-out rows.
+        Never trained on.
+    x_mean : Tensor of shape (n_features,)
+        Of the training data: what the score compares with.
     patience : int
-        Epochs without a better score after which training ends.
+        Epochs without a better score that exhaust it.
     """
 
-    def __init__(self, rows: Tensor, patience: int) -> None:
+    def __init__(self, rows: Tensor, x_mean: Tensor, patience: int) -> None:
         self.rows = rows
+        # 1 if all rows are the mean: the score is then 1 - error.
+        self.variation = float(sum((x - x_mean).square().sum() for x in self._chunks())) or 1.0
         self.patience = patience
         self.best = -np.inf
         self.best_weights: list[Tensor] = []
         self.waited = 0
 
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Score the averaged weights; stop as skorch's own callbacks do."""
-        net.gather_statistics(anew=True)
-        score = reconstruction_score(net.averaged_, self.rows)
-        net.history.record("validation_score", score)
-        if score > self.best:
-            self.best, self.waited = score, 0
-            self.best_weights = [weight.clone() for weight in weights(net.averaged_)]
-            return
-        self.waited += 1
-        if self.waited == self.patience:
-            raise KeyboardInterrupt
+    @property
+    def exhausted(self) -> bool:
+        """Whether training should end."""
+        return self.waited >= self.patience
 
     @torch.no_grad()
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Go back to the best weights."""
+    def look(self, net: Any) -> float:
+        """Return R^2 of G(E(x)) by the weights and statistics as they would be used now."""
+        net.settle(anew=True)
+        module = net.averaged_
+        error = sum((x - module.generator(module(x))).square().sum() for x in self._chunks())
+        score = 1 - float(error) / self.variation
+        self.waited += 1
+        if score > self.best:
+            self.best, self.waited = score, 0
+            self.best_weights = [weight.clone() for weight in weights(module)]
+        return score
+
+    @torch.no_grad()
+    def go_back(self, net: Any) -> None:
+        """Use the best weights; training would go on from the last."""
         if self.best_weights:
             torch._foreach_copy_(weights(net.averaged_), self.best_weights)
 
-
-@torch.no_grad()
-def reconstruction_score(module: BiGAN, rows: Tensor) -> float:
-    """R^2 of G(E(x)), as `BiGANTransformer.score` has it but for the mean, which is the rows'."""
-    error = sum(
-        (x - module.generator(module(x))).square().sum() for x in torch.split(rows, CHUNK_ROWS)
-    )
-    return float(1 - error / (rows - rows.mean(0)).square().sum())
+    def _chunks(self) -> tuple[Tensor, ...]:
+        return torch.split(self.rows, CHUNK_ROWS)

@@ -18,7 +18,7 @@ from sklearn_bigan._randomness import (
     generator_on,
     one_thread,
 )
-from sklearn_bigan._stopping import EarlyStopping, Patience
+from sklearn_bigan._stopping import HeldOut, Patience
 
 # Length of training where nobody says: a fixed number of epochs would be far too few updates for
 # a small table, and far too long for a large one. Five updates for each of the first 100 rows and
@@ -60,15 +60,14 @@ def train(
     ValueError
         If a loss or a weight is no longer finite, or there are too few rows to hold any out.
     """
-    # Seeds depend on how many epochs came before, not on a generator's inner state: training
-    # goes on alike in this process and from a file.
-    order, noise, default, graph, probe, split = (
-        child_seed(net.seed, 1, len(net.history), purpose) for purpose in range(6)
+    # Seeds depend on how many epochs came before, not on a generator's inner state.
+    n_epochs = len(net.history)
+    order, noise, default, graph, probe = (
+        child_seed(net.seed, 1, n_epochs, purpose) for purpose in range(5)
     )
-    watch = None
     if patience is not None:
-        rows, held_out = patience.split(rows, split)
-        watch = EarlyStopping(torch.from_numpy(held_out).to(net.device), patience.n_epochs)
+        # By the net's seed alone: a warm start holds out the same rows of the same X.
+        rows, held_out = patience.split(rows, child_seed(net.seed, 2))
     with unchanged_on_failure(net), one_thread():
         net.rows_ = torch.from_numpy(rows).to(net.device)
         device = net.rows_.device
@@ -77,20 +76,22 @@ def train(
         net.graph_ = neighbor_graph(rows, net.n_neighbors, graph).to(device) if paired else None
         chosen = torch.randperm(len(rows), generator=generator_on(device, probe), device=device)
         net.probe_ = net.rows_[chosen[:PROBE_ROWS]], probe
-        n_steps = net.n_steps_
-        if watch is not None:
-            net.callbacks_.insert(0, ("early_stopping", watch))
+        if patience is not None:
+            aside = torch.from_numpy(held_out).to(device)
+            net.watch_ = HeldOut(aside, net.rows_.mean(0), patience.n_epochs)
         try:
             take_steps(net, epochs, settle, default)
-            net.gather_statistics(anew=settle)
-            if not settle or net.n_steps_ == n_steps:
+            if net.watch_ is not None:
+                net.watch_.go_back(net)
+            # The first piece of data finds the statistics of none.
+            net.settle(anew=settle or n_epochs == 0)
+            if not settle or len(net.history) == n_epochs:
                 return []
             if net.blueprint.joint:
-                fit_prior(net.averaged_, net.rows_, net.noise_)
+                fit_prior(net.averaged_, net.module_, net.rows_, net.noise_)
             return complaints(net.look_at(net.averaged_))
         finally:
-            if watch is not None:
-                del net.callbacks_[0]
+            net.watch_ = None
             del net.rows_, net.graph_, net.probe_
 
 

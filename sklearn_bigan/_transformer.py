@@ -1,7 +1,7 @@
 """The scikit-learn face: what can be asked of the estimator, and the validation of data."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from torch import Tensor
 from sklearn_bigan._generation import GenerationMixin
 from sklearn_bigan._learning import LearningMixin
 from sklearn_bigan._parameters import CONSTRAINTS
-from sklearn_bigan._priors import MixturePrior
 
 
 def _has_posterior_moments(estimator: "BiGANTransformer") -> bool:
@@ -26,15 +25,6 @@ def _has_posterior_moments(estimator: "BiGANTransformer") -> bool:
         raise AttributeError(
             f"posterior_moments needs posterior='gaussian'; the codes of "
             f"posterior={estimator.posterior!r} have no spread."
-        )
-    return True
-
-
-def _has_clusters(estimator: "BiGANTransformer") -> bool:
-    if estimator.prior != "mixture":
-        raise AttributeError(
-            f"predict_cluster needs prior='mixture'; the codes of prior={estimator.prior!r} have "
-            f"no clusters."
         )
     return True
 
@@ -64,15 +54,17 @@ class BiGANTransformer(
         q(z | x). Deterministic: z = E(x). Gaussian: z = mu(x) + sigma(x) * eps, eps normal;
         `transform` returns the mean.
     prior : {"mixture", "normal", "uniform"}, default="mixture"
-        p(z): a mixture of equally likely Gaussians round fixed, well separated means; N(0, 1) or
-        U(-1, 1) in each component. Codes are squashed to the range of the prior.
+        p(z): a mixture of equally likely Gaussians round fixed, well separated means, which `fit`
+        at its end adapts to the codes; N(0, 1) or U(-1, 1) in each component. Codes are squashed
+        to the range of the prior.
     n_clusters : int, default=50
         Gaussians in the mixture, at least 1. More than the data has kinds of rows: several
         share a kind, while two kinds in one cluster are not told apart.
     inference : {"adversarial", "latent_regression", "joint_latent_regression"}, \
             default="adversarial"
         How E learns. The last two are the baselines of [1]_, section 4.1: a plain GAN whose E
-        regresses z from G(z), with none or 0.25 of that loss's gradient flowing into G.
+        regresses z from G(z), with none or 0.25 of that loss's gradient flowing into G, without
+        cycles and partners.
     loss : {"logistic", "hinge"}, default="logistic"
         Adversarial objective. Logistic is the non-saturating, label-swapped loss of both papers.
     network : {"auto", "mlp"} or dict, default="auto"
@@ -106,7 +98,7 @@ class BiGANTransformer(
         Steps of that walk, at least 1.
     ema_decay : float, default=0.999
         E and G are used with weights averaged over the updates, exponentially, with this decay,
-        in [0, 1). 0 uses the last weights.
+        in [0, 1), or over the last tenth of the way if that is less. 0 uses the last weights.
     learning_rate : float, default=1e-3
         Adam's step size, above 0, for all three networks (beta1 0.5, beta2 0.999). In `fit` it
         stays for half of the training, and then falls in a line to a hundredth.
@@ -114,11 +106,10 @@ class BiGANTransformer(
         Rows in an update, at least 2; half of them are partners unless `n_neighbors` is 0.
     max_epochs : int or "auto", default="auto"
         Passes over X in `fit`. "auto" takes five updates for each of the first 100 rows and two
-        for each further one, 15,000 at most. 0 leaves the networks as initialised: the untrained
-        encoder, a baseline that every result should be held against.
+        for each further one, 15,000 at most, in whole passes. 0 leaves the networks as initialised:
+        the untrained encoder, a baseline that every result should be held against.
     early_stopping : bool, default=False
-        Whether `fit` holds out rows, and ends when their reconstruction no longer improves, with
-        the weights that did best.
+        Whether `fit` holds out rows, and ends with the weights that reconstruct them best.
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` holds out, in (0, 1); at least two rows.
     n_iter_no_change : int, default=10
@@ -151,10 +142,10 @@ class BiGANTransformer(
         One entry an epoch. Means over its rows: ``discriminator_loss``, ``encoder_generator_loss``
         and what else is minimised (``cycle_loss``, ``latent_cycle_loss``, ``consistency_loss`` or
         ``latent_regression_loss``, unweighted); D's ``encoder_pair_accuracy`` and
-        ``generator_pair_accuracy``. At its end, on 256 rows: ``reconstruction_ratio`` (error of
-        G(E(x)), over that for another row), ``code_spread`` and ``least_code_spread`` (of E(x)
-        over the prior's, in all and where least), ``latent_error`` (of E(G(z)), over that of the
-        mean), ``sample_spread`` (of G(z) over the rows') and ``coverage`` (share of rows with a
+        ``generator_pair_accuracy``. At its end, by 256 rows as one batch: ``reconstruction_ratio``
+        (error of G(E(x)), over that for another row), ``code_spread`` and ``least_code_spread``
+        (of E(x) over the prior's, in all and where least), ``latent_error`` (of E(G(z)), over the
+        mean's), ``sample_spread`` (of G(z) over the rows') and ``coverage`` (share of rows with a
         sample near). With `early_stopping`, ``validation_score``. Seconds in ``dur``.
     n_iter_ : int
         Epochs trained.
@@ -300,7 +291,7 @@ class BiGANTransformer(
 
         For data that come in pieces; neighbours are sought within the piece, and the learning
         rate stays as it is. The optimizers go on where they were, except after loading from a
-        file, which does not hold them.
+        file, which holds neither them nor the weights before averaging.
 
         Parameters
         ----------
@@ -341,25 +332,6 @@ class BiGANTransformer(
             return codes if features == "latent" else torch.cat([codes, hidden], dim=1)
 
         return self._map(encode, X, self._n_features_out)
-
-    @available_if(_has_clusters)
-    def predict_cluster(self, X: Any) -> np.ndarray:
-        """Say which of the prior's clusters each row's code lies in.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to encode.
-
-        Returns
-        -------
-        clusters : ndarray of shape (n_samples,), dtype int64
-            Numbers from 0 to ``n_clusters - 1``, without an order; `sample` takes them.
-        """
-        encoder = self._module.encoder
-        prior = cast(MixturePrior, encoder.prior)
-        clusters = self._map(lambda x: prior.cluster(encoder(x)).unsqueeze(1), self._rows(X), 1)
-        return clusters.ravel().astype(np.int64)
 
     @available_if(_has_posterior_moments)
     def posterior_moments(self, X: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -4,19 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_bigan._averaging import average, averaged_copy, gather_statistics
+from sklearn_bigan._averaging import average, averaged_copy, fit_prior, settle
 from sklearn_bigan.networks.bigan import Blueprint, make_bigan
 
 ROWS = torch.randn(96, 5, generator=torch.Generator().manual_seed(0)) * 3 + 1
 
 
-def bigan():
+def bigan(prior: str = "normal"):
     torch.manual_seed(0)
     blueprint = Blueprint(
         n_features=5,
         latent_dim=2,
         posterior="deterministic",
-        prior="normal",
+        prior=prior,
         n_clusters=2,
         inference="adversarial",
         loss="logistic",
@@ -61,7 +61,7 @@ def test_statistics_are_the_mean_over_batches_of_what_the_networks_see(cycled):
     for name, seen in inputs.items():
         first = getattr(module, name).body[0]
         first.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out))
-    gather_statistics(module, ROWS, 40, noise(), cycled=cycled, anew=True)
+    settle(module, bigan(), ROWS, 40, noise(), cycled=cycled, anew=True)
     assert [len(batch) for batch in inputs["encoder"]] == [48] * 2  # 96 rows: equal parts
     assert [len(batch) for batch in inputs["generator"]] == [48 * (1 + cycled)] * 2
     for name, seen in inputs.items():
@@ -79,7 +79,7 @@ def test_statistics_are_the_mean_over_batches_of_what_the_networks_see(cycled):
 def test_statistics_of_a_piece_let_older_ones_fade():
     module = bigan()
     before = copy.deepcopy(module.encoder.body[1])
-    gather_statistics(module, ROWS[:32], 32, noise(), cycled=False, anew=False)
+    settle(module, bigan(), ROWS[:32], 32, noise(), cycled=False, anew=False)
     norm, inputs = module.encoder.body[1], module.encoder.body[0](ROWS[:32]).detach()
     torch.testing.assert_close(norm.running_mean, 0.9 * before.running_mean + 0.1 * inputs.mean(0))
 
@@ -89,5 +89,40 @@ def test_networks_without_batch_norm_have_no_statistics_to_gather():
     module.encoder.body = nn.Identity()
     module.generator.body = nn.Linear(2, 5)
     state = copy.deepcopy(module.state_dict())
-    gather_statistics(module, ROWS, 32, noise(), cycled=True, anew=True)
+    settle(module, module, ROWS, 32, noise(), cycled=True, anew=True)
     assert all(torch.equal(state[name], value) for name, value in module.state_dict().items())
+
+
+def test_other_buffers_are_those_of_the_networks_in_training():
+    module = bigan()
+    module.encoder.body.register_buffer("count", torch.zeros(()))
+    averaged = averaged_copy(module)
+    module.encoder.body.count.fill_(7)
+    settle(averaged, module, ROWS, 32, noise(), cycled=False, anew=True)
+    assert averaged.encoder.body.count == 7
+
+
+def test_an_interruption_leaves_the_networks_in_evaluation_mode():
+    module = bigan()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    module.generator.body.register_forward_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        settle(module, bigan(), ROWS, 32, noise(), cycled=False, anew=True)
+    norm = module.encoder.body[1]
+    assert not norm.training
+    assert norm.momentum == 0.1
+
+
+def test_clusters_are_fitted_to_the_codes_from_those_of_the_game():
+    module = bigan("mixture")
+    averaged = averaged_copy(module)
+    for _ in range(3):  # no matter how often
+        averaged.encoder.prior.means.add_(0.1)
+        fit_prior(averaged, module, ROWS, noise())
+    expected = copy.deepcopy(module.encoder.prior)
+    expected.fit([averaged.encoder(ROWS).detach()])
+    for name, value in averaged.encoder.prior.state_dict().items():
+        torch.testing.assert_close(value, expected.state_dict()[name])

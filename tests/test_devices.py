@@ -311,8 +311,8 @@ assert est.partial_fit(X).n_iter_ == 3
 """
     if device != "pretend":  # hide the real device from the process that opens the file
         opened = (
-            "import sklearn_bigan._transformer\n"
-            "def absent(device): raise ValueError\n"
-            "sklearn_bigan._transformer.resolve_device = absent\n" + opened
+            "from unittest.mock import patch\n"
+            "patch('sklearn_bigan._learning.resolve_device', side_effect=ValueError).start()\n"
+            + opened
         )
     run("cpu", opened)

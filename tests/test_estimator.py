@@ -1,7 +1,10 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_bigan import BiGANTransformer
@@ -329,3 +332,38 @@ def test_a_latent_regressor_learns_to_reconstruct(digits):
     # measured over 3 seeds: 0.00 untrained, 0.18 to 0.31 trained
     assert median(0) < 0.05
     assert median(30) > 0.15
+
+
+def test_each_fit_calls_the_callbacks_of_its_own(small_digits):
+    class Count(Callback):
+        n_epochs = 0
+
+        def on_epoch_end(self, net, **kwargs):
+            self.n_epochs += 1
+
+    fitted = bigan(warm_start=True).fit(small_digits)
+    count = Count()
+    for _ in range(2):
+        fitted.set_params(callbacks=[("count", count)]).fit(small_digits)
+        assert dict(fitted.net_.callbacks_)["count"].n_epochs == 2
+    assert count.n_epochs == 0
+
+
+def test_what_was_learned_stays_where_warnings_are_errors(small_digits):
+    estimator = bigan(learning_rate=1e-7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConvergenceWarning):
+            estimator.fit(small_digits)
+    assert estimator.n_iter_ == 2
+
+
+def test_a_first_piece_gives_the_batch_statistics_of_its_own():
+    X = 100 + np.random.RandomState(0).randn(60, 5)
+    one_piece = bigan().partial_fit(X)
+    assert one_piece.score(X) > -0.5  # as after a `fit` of one epoch
+
+
+def test_clusters_are_asked_of_the_model_there_is(small_digits):
+    normal = bigan(prior="normal").fit(small_digits).set_params(prior="mixture")
+    assert not hasattr(normal, "predict_cluster")

@@ -149,3 +149,12 @@ def test_a_body_that_ignores_z_gives_the_encoder_no_gradient():
     outcome = play(net, LogisticLoss, (x, z_hat), (x_hat, z))
     assert float(outcome.at_z_hat.abs().max()) == 0
     assert float(outcome.at_x_hat.abs().max()) > 0
+
+
+def test_a_weight_that_is_frozen_needs_no_gradient():
+    net = discriminator(NormalisedBody(), 1)
+    frozen = net.body.layers[0].weight.requires_grad_(False)
+    x, z_hat, x_hat, z = pairs()
+    play(net, LogisticLoss, (x, z_hat), (x_hat, z))
+    assert frozen.grad is None
+    assert net.head.weight.grad is not None

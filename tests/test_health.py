@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan._health import Health, complaints, health
+from sklearn_bigan._health import PROBE_ROWS, Health, complaints, health
 from sklearn_bigan._priors import NormalPrior
 from sklearn_bigan._randomness import generator_on
 
@@ -57,7 +57,7 @@ def test_figures_are_what_they_are_called():
     scale = torch.tensor([0.5, 1.0, 2.0])
     found = figures(lambda x: x * scale, lambda z: 3 * z)
     noise = generator_on(CPU, 1)
-    z, aim = (torch.randn(400, 3, generator=noise) for _ in range(2))
+    z, aim = (torch.randn(PROBE_ROWS, 3, generator=noise) for _ in range(2))
     codes, other = X * scale, X.roll(1, 0) * scale
     own_gap, other_gap = ((X - 3 * code).square().sum(1).mean() for code in (codes, other))
     spreads = codes.var(0) / aim.var(0)
@@ -76,6 +76,20 @@ def test_figures_are_what_they_are_called():
 def test_samples_of_one_half_of_the_rows_cover_that_half():
     found = figures(lambda x: x, lambda z: torch.cat([z[:, :1].abs(), z[:, 1:]], dim=1))
     assert found["coverage"] == pytest.approx(0.5, abs=0.15)  # what is near the border counts, too
+
+
+def test_rows_far_from_the_origin_have_the_same_coverage():
+    encode, generate = (lambda x: x), (lambda z: z * torch.tensor([1.0, 0.0, 0.0]))
+    near = float(looked_at(encode, generate, X).coverage)
+    away = float(looked_at(encode, lambda z: generate(z) + 1000, X + 1000).coverage)
+    assert away == pytest.approx(near, abs=0.02)
+    assert near < 0.3
+
+
+def test_rows_of_few_kinds_are_covered_by_samples_near_them():
+    x = torch.randint(2, (400, 4), generator=generator_on(CPU, 0)).float()
+    found = looked_at(lambda x: x[:, :3], lambda z: torch.cat([z, z[:, :1]], dim=1).sigmoid(), x)
+    assert found.coverage > 0.9
 
 
 def test_rows_that_are_all_alike_have_no_figures():

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
 
 from sklearn_bigan import _neighbors
 from sklearn_bigan._batches import NeighborBatches
@@ -39,12 +41,17 @@ def test_a_few_rows_have_the_neighbours_there_are(n_rows):
 
 
 def test_wide_rows_are_compared_by_their_principal_components():
-    # 60 columns of noise beside one that says which clump a row is in
-    wide = np.c_[ROWS[:, :1] * 10, np.random.RandomState(1).randn(40, 60)].astype(np.float32)
-    wide = np.concatenate([wide, wide + 1e-3])
-    graph = neighbor_graph(wide, 3, seed=0)
-    clump = (wide[:, 0] > 500).astype(int)
-    assert (clump[graph] == clump[:, None]).all()
+    random = np.random.RandomState(1)
+    leading, noise = 4 * random.randn(1000, 50), 1.5 * random.randn(1000, 500)
+    wide = np.c_[leading, noise].astype(np.float32)  # together the noise weighs more
+    graph = neighbor_graph(wide, 3, seed=0).numpy()
+
+    def agreement(columns) -> float:
+        found = NearestNeighbors(n_neighbors=3).fit(columns).kneighbors(return_distance=False)
+        return float(np.mean([np.isin(a, b).mean() for a, b in zip(graph, found, strict=True)]))
+
+    assert agreement(PCA(50, random_state=0).fit_transform(wide)) > 0.95
+    assert agreement(wide) < 0.8
 
 
 def test_blocks_bound_the_search(monkeypatch):

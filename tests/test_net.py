@@ -315,11 +315,27 @@ def test_the_learning_rate_stays_and_then_falls_in_a_line():
     rates = []
     made = net(callbacks=[Rates()])
     train(made, 4, settle=True)  # five batches an epoch
-    expected = [1.0] * 10 + [2 * (1 - n / 20) for n in range(11, 20)] + [0.01]
+    expected = [1.0] * 10 + [2 * (1 - n / 20) for n in range(10, 20)]
     assert rates == pytest.approx(expected)
     rates.clear()
     train(made, 1, settle=False)
     assert rates == [1.0] * 5
+
+
+def test_the_learning_rate_ends_at_a_hundredth():
+    class Last(Callback):
+        def on_batch_end(self, net, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"] / net.lr)
+
+    rates = []
+    train(net(callbacks=[Last()]), 100, settle=True)
+    assert rates[-2:] == [0.01, 0.01]
+
+
+def test_a_single_step_is_taken_at_full_learning_rate():
+    made = net(batch_size=40)
+    train(made, 1, settle=True)
+    assert made.optimizer_.param_groups[0]["lr"] == made.lr
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sklearn_bigan import BiGANTransformer
+from sklearn_bigan._randomness import one_thread
 
 
 class Dropping(nn.Sequential):
@@ -76,6 +77,20 @@ def test_the_number_of_threads_does_not_show(small_digits, parameters):
         codes_on_threads(small_digits, 1, **parameters),
         codes_on_threads(small_digits, 2, **parameters),
     )
+
+
+def test_initial_weights_and_clusters_are_the_same_on_many_threads(small_digits):
+    states = []
+    before = torch.get_num_threads()
+    for n_threads in (1, 8):
+        torch.set_num_threads(n_threads)
+        try:
+            fitted = BiGANTransformer(50, max_epochs=0, random_state=0).fit(small_digits)
+        finally:
+            torch.set_num_threads(before)
+        states.append(fitted.net_.module_.state_dict())
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
@@ -154,6 +169,21 @@ def test_fit_gives_the_threads_back(small_digits):
     torch.set_num_threads(2)  # not the 1 that fit takes
     try:
         bigan().fit(small_digits)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_fits_that_overlap_give_the_threads_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first, second = one_thread(), one_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert torch.get_num_threads() == 2  # here; a thread has a number of its own
+        second.__exit__(None, None, None)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

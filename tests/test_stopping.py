@@ -20,8 +20,9 @@ def bigan(**parameters) -> BiGANTransformer:
 class Keep(Callback):
     """Keeps the averaged weights of each epoch's end."""
 
-    def __init__(self):
+    def initialize(self):
         self.kept = []
+        return self
 
     def on_epoch_end(self, net, **kwargs):
         self.kept.append([weight.clone() for weight in weights(net.averaged_)])
@@ -87,7 +88,30 @@ def test_a_failed_training_leaves_no_watch_behind(small_digits):
             raise RuntimeError
 
     fitted = bigan(max_epochs=1).fit(small_digits)
-    fitted.net_.callbacks_.append(("fail", Fail()))
     with pytest.raises(RuntimeError):
-        fitted.set_params(warm_start=True).fit(small_digits)
-    assert "early_stopping" not in dict(fitted.net_.callbacks_)
+        fitted.set_params(warm_start=True, callbacks=[Fail()]).fit(small_digits)
+    assert fitted.net_.watch_ is None
+
+
+def test_every_epoch_is_complete(small_digits):
+    noise = np.random.default_rng(0).normal(size=(60, 20)).astype(np.float32)
+    history = bigan(n_iter_no_change=5).fit(noise).history_
+    assert all("dur" in epoch and "validation_score" in epoch for epoch in history)
+
+
+def test_a_warm_start_holds_out_the_same_rows(small_digits):
+    class Seen(Callback):
+        def on_train_begin(self, net, **kwargs):
+            seen.append({tuple(row) for row in net.rows_.tolist()})
+
+    seen = []
+    fitted = bigan(max_epochs=1, callbacks=[Seen()]).fit(small_digits)
+    fitted.set_params(warm_start=True).fit(small_digits)
+    assert seen[0] == seen[1]
+
+
+def test_held_out_rows_that_are_alike_can_still_be_reconstructed_better():
+    X = np.repeat([[0.0, 0.0], [1.0, 1.0]], [57, 3], axis=0).astype(np.float32)
+    history = bigan(n_iter_no_change=5, max_epochs=20).fit(X).history_
+    assert np.isfinite([epoch["validation_score"] for epoch in history]).all()
+    assert len(history) > 5
