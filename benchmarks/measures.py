@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from trained import Trained
 
-REPRESENTATIONS = ("z", "hidden", "all")
+REPRESENTATIONS = ("z", "hidden", "all", "discriminator")
 LABELS = (1000, 100)
 DRAWS = 10  # of the labelled rows, the same for every method
 

@@ -130,17 +130,17 @@ def affordable_epochs(X: np.ndarray, seconds: float, **parameters: Any) -> int:
     return max(1, int((seconds - once) / epoch + few))
 
 
-REGRESSION = {**PUBLISHED, "inference": "latent_regression"}
 METHODS: dict[str, tuple[Callable[..., Trained], dict[str, Any]]] = {
     "pca": (pca, {}),
     "nystroem": (nystroem, {}),
     "untrained": (untrained, {}),
     "autoencoder": (autoencoder, {}),
     "neighbor_autoencoder": (autoencoder, {"neighbors": True}),
-    "latent_regression": (published, REGRESSION),
+    "latent_regression": (
+        published,
+        {**PUBLISHED, "inference": "latent_regression", "view": trained.plain_gan},
+    ),
     "joint_latent_regression": (published, {**PUBLISHED, "inference": "joint_latent_regression"}),
-    # The same GAN as the latent regressor's: it pays for an encoder that it does not use.
-    "gan_discriminator": (published, {**REGRESSION, "view": trained.gan}),
     "bigan": (published, PUBLISHED),
     "ali": (published, {**PUBLISHED, "posterior": "gaussian"}),
     "default": (estimator, {}),
@@ -151,17 +151,15 @@ def learning_rate(data: str, method: str) -> float:
     """Return the rate that did best on held-out training rows; the default has its own.
 
     Best by the median accuracy of the linear probe with 100 labels on z, with all labels where
-    there are not so many, on hidden features where there is no z. Where the data set was not
-    tried, the rate that others chose most often.
+    there are not so many. Where the data set was not tried, the rate that others chose most often.
     """
     if method == "default":
         return BiGANTransformer().learning_rate
     tried: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for line in read(RESULTS / "tuning.jsonl"):
         if line["method"] == method:
-            figures = line["z"] or line["hidden"]
-            few = figures["linear_100"]
-            worth = figures["linear_all"] if few is None else few
+            few = line["z"]["linear_100"]
+            worth = line["z"]["linear_all"] if few is None else few
             tried[line["data"]][line["learning_rate"]].append(worth)
     best = {
         name: max(rates, key=lambda rate: statistics.median(rates[rate]))

@@ -9,6 +9,7 @@ one a measure. What a line does not hold is left empty.
 import statistics
 import sys
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 
 from data import IMAGES
@@ -76,6 +77,15 @@ def table(lines: Iterable[Line], columns: dict[str, Callable[[Line], Figure]], *
     return markdown([[*names, *columns], *rows])
 
 
+def split(line: Line) -> list[Line]:
+    """Return a line, and one of its own for the discriminator's features where they were probed."""
+    features = line.get("discriminator")
+    if not features:
+        return [line]
+    own = dict.fromkeys(("z", "all", "score"))
+    return [line, {**line, **own, "method": "gan_discriminator", "hidden": features}]
+
+
 def summary(lines: list[Line], title: str, get: Callable[[Line], Figure]) -> str:
     """One row a data set, one column a method."""
     names, methods = (
@@ -95,7 +105,7 @@ def summary(lines: list[Line], title: str, get: Callable[[Line], Figure]) -> str
 def report(lines: Iterable[Line]) -> str:
     """All tables, those of images first."""
     by_data: dict[str, list[Line]] = {}
-    for line in lines:
+    for line in chain.from_iterable(map(split, lines)):
         by_data.setdefault(line["data"], []).append(line)
     texts = [
         f"{name}:\n\n{table(runs, QUALITY, 'method', 'minutes')}"

@@ -20,8 +20,8 @@ CPU = torch.device("cpu")
 class Trained:
     """Functions of rows or of a number of rows, None for what a method has not; and what it took.
 
-    `encode` returns the representations that there are: codes "z", features "hidden", and "all",
-    both side by side.
+    `encode` returns the representations that there are: codes "z", features "hidden", "all", both
+    side by side, and features "discriminator".
     """
 
     encode: Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -68,12 +68,18 @@ def bigan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
     return replace(codec(module, **took), prior_draws=prior_draws, sample=sample)
 
 
-def gan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
-    """G, and as features what a discriminator that sees x alone makes of it before its logit."""
-    discriminator = module.discriminator
+def plain_gan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
+    """E and G of a latent regressor, and what D, which sees x alone, makes of it before its logit.
+
+    The one training has both to offer: the regressor, and a plain GAN's discriminator features.
+    """
+    regressor, discriminator = bigan(module, prior, **took), module.discriminator
+
+    def features(X: np.ndarray) -> np.ndarray:
+        width = discriminator.head.in_features
+        return map_rows(lambda x: discriminator.features(x, x[:, :0]), X, width, CPU)
 
     def encode(X: np.ndarray) -> dict[str, np.ndarray]:
-        width = discriminator.head.in_features
-        return {"hidden": map_rows(lambda x: discriminator.features(x, x[:, :0]), X, width, CPU)}
+        return {**regressor.encode(X), "discriminator": features(X)}
 
-    return Trained(encode, sample=bigan(module, prior).sample, **took)
+    return replace(regressor, encode=encode)

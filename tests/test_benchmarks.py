@@ -22,9 +22,8 @@ FIGURES = {
     "untrained": CODES | BACK | SAMPLES,
     "autoencoder": CODES | BACK,
     "neighbor_autoencoder": CODES | BACK,
-    "latent_regression": CODES | BACK | SAMPLES,
+    "latent_regression": CODES | BACK | SAMPLES | {"discriminator"},
     "joint_latent_regression": CODES | BACK | SAMPLES,
-    "gan_discriminator": {"hidden", "collapsed", "sample_energy", "c2st"},
     "bigan": CODES | BACK | SAMPLES,
     "ali": CODES | BACK | SAMPLES,
     "default": CODES | BACK | SAMPLES,
@@ -179,6 +178,19 @@ def test_tables_show_median_and_range_and_nothing_where_there_is_nothing(module)
     assert "| pca | 1.0 | 0.625 (0.500 to 0.750) |" in text
     assert "0.625 (0.500 to 0.750) |  |  |" in text
     assert "| accuracy, all labels | bigan |\n| --- | --- |\n| shuttle | 0.750 |" in text
+
+
+def test_a_plain_gans_discriminator_has_a_row_of_its_own(module):
+    line = {
+        "data": "digits",
+        "method": "latent_regression",
+        "minutes": 1.0,
+        "z": {"1nn": 0.5},
+        "discriminator": {"1nn": 0.25},
+    }
+    regressor, discriminator = module("table").report([line]).splitlines()[-2:]
+    assert regressor.startswith("| latent_regression | 1.0 | 0.500 |")
+    assert discriminator.startswith("| gan_discriminator | 1.0 |  |  |  |  | 0.250 |")
 
 
 def test_the_best_tuned_learning_rate_is_taken(module, monkeypatch, tmp_path):
