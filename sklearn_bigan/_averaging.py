@@ -99,4 +99,4 @@ def fit_prior(averaged: BiGAN, module: BiGAN, rows: Tensor, noise: torch.Generat
     prior = averaged.encoder.prior
     if isinstance(prior, MixturePrior):
         prior.load_state_dict(module.encoder.prior.state_dict())
-        prior.fit(averaged.encoder.draw(chunk, noise) for chunk in torch.split(rows, CHUNK_ROWS))
+        prior.fit([averaged.encoder.draw(chunk, noise) for chunk in torch.split(rows, CHUNK_ROWS)])

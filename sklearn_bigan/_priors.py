@@ -1,7 +1,7 @@
 """Priors p(z), and how the encoder's output is brought into their range."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ class MixturePrior(NormalPrior):
     # Steps of Lloyd's algorithm, and the draws of N(0, I) for each mean that it runs on, at most
     # so many in all.
     LLOYD_STEPS, LLOYD_DRAWS, MOST_DRAWS = 20, 50, 20_000
+    # Such steps from the game's clusters to those of the codes.
+    FIT_STEPS = 3
 
     def __init__(self, latent_dim: int, n_clusters: int) -> None:
         super().__init__(latent_dim)
@@ -91,28 +93,30 @@ class MixturePrior(NormalPrior):
         """Return each code's cluster, (batch,): that of the nearest mean."""
         return torch.cdist(z, self.means).argmin(1)
 
-    def fit(self, chunks: Iterable[Tensor]) -> None:
-        """Take the clusters' shares, means and widths from codes.
+    def fit(self, chunks: Sequence[Tensor]) -> None:
+        """Take the clusters' shares, means and widths from codes, by a few of Lloyd's steps.
 
         The game brings codes near the clusters, but it does not fill all of them alike, nor each
         to its width; where there are no codes, G has learned from D's guesses alone.
         """
+        width = self.stds.square()
         n_clusters = len(self.means)
-        count = torch.zeros(n_clusters, 1, device=self.means.device)
-        first, second = torch.zeros_like(self.means), torch.zeros_like(self.means)
-        for z in chunks:
-            nearest = self.cluster(z)
-            members = one_hot(nearest, n_clusters).to(z.dtype)
-            # From the old means, which are near: sums of squares of z would lose the width.
-            deviation = z - self.means[nearest]
-            count += members.sum(0).unsqueeze(1)
-            first += members.T @ deviation
-            second += members.T @ deviation.square()
-        shift = first / count.clamp(min=1)
-        # The old width counts for one code: no cluster shrinks to the code of a single row.
-        variance = (second - count * shift.square() + self.stds.square()) / (count + 1)
-        self.means.add_(shift)
-        self.stds.copy_(variance.clamp(min=0).sqrt())
+        for _ in range(self.FIT_STEPS):
+            count = torch.zeros(n_clusters, 1, device=self.means.device)
+            first, second = torch.zeros_like(self.means), torch.zeros_like(self.means)
+            for z in chunks:
+                nearest = self.cluster(z)
+                members = one_hot(nearest, n_clusters).to(z.dtype)
+                # From the old means, which are near: sums of squares of z would lose the width.
+                deviation = z - self.means[nearest]
+                count += members.sum(0).unsqueeze(1)
+                first += members.T @ deviation
+                second += members.T @ deviation.square()
+            shift = first / count.clamp(min=1)
+            # The game's width counts for one code: no cluster shrinks to the code of one row.
+            variance = (second - count * shift.square() + width) / (count + 1)
+            self.means.add_(shift)
+            self.stds.copy_(variance.clamp(min=0).sqrt())
         total = count.squeeze(1).cumsum(0)
         self.edges.copy_(total / total[-1])
 

@@ -141,5 +141,5 @@ def test_a_cluster_with_one_code_keeps_a_width():
     torch.manual_seed(0)
     prior = MixturePrior(8, 3)
     width = prior.stds[0, 0].item()
-    prior.fit([prior.means[:1].clone()])
+    prior.fit([prior.means[:1].clone()])  # in several steps, which do not add up
     assert prior.stds[0, 0].item() == pytest.approx(width / 2**0.5)
