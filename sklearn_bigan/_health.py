@@ -25,7 +25,7 @@ PROBE_ROWS = 256
 # where samples and rows have one distribution.
 COVERAGE_NEIGHBORS = 5
 
-# Where complaints begin. Healthy trainings on digits, images and tables stay far from each.
+# Where complaints begin: set by hand, from short, long and spoiled trainings on digits and tables.
 LEAST_SPREAD, MOST_SPREAD = 0.1, 10.0
 MOST_RECONSTRUCTION_RATIO = 0.95
 LEAST_COVERAGE = 0.1

@@ -10,8 +10,8 @@ from torch import Tensor
 # to the classes than distances between pixels.
 MOST_COMPONENTS = 50
 
-# Of few rows the nearest ten are no neighbourhood: at most one in so many, but never fewer than
-# FEWEST. On 200 rows of digits, 3 neighbours instead of 10 are worth 4 points with 50 labels.
+# Of few rows the nearest ten are no neighbourhood, and two steps reach half of the table: at most
+# one in so many, but never fewer than FEWEST.
 ROWS_PER_NEIGHBOR, FEWEST = 100, 3
 
 # Rows beyond this are split at random into blocks, and neighbours sought within a row's block:
