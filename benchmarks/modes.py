@@ -15,7 +15,7 @@ from table import table
 
 from sklearn_bigan import BiGANTransformer
 
-ROWS, SAMPLES = 20_000, 10_000
+ROWS, SAMPLES = 5_000, 10_000
 FEWEST = 20  # samples near a mode that is counted as found
 
 ANGLES = 2 * np.pi * np.arange(8) / 8

@@ -66,7 +66,8 @@ class LearningMixin(BaseEstimator):
             self.n_samples_seen_ = seen + len(rows)
             total = rows.sum(axis=0, dtype=np.float64)
             self.mean_ = mean + (total - len(rows) * mean) / self.n_samples_seen_
-            blueprint = blueprint_for(self, rows.shape[1])
+            made = None if anew else self.net_.blueprint
+            blueprint = blueprint_for(self, len(rows), rows.shape[1], made)
             if anew:
                 self.device_ = str(resolve_device(self.device))
                 self.net_ = BiGANNet(

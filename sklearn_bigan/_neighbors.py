@@ -22,6 +22,9 @@ BLOCK_ROWS = 65_536
 def neighbor_graph(rows: np.ndarray, n_neighbors: int, seed: int) -> Tensor:
     """Return the nearest other rows of each row.
 
+    Rows of more columns than MOST_COMPONENTS are compared by their correlation: two images of the
+    same thing, one of them brighter, are neighbours.
+
     Parameters
     ----------
     rows : ndarray of shape (n_samples, n_features)
@@ -41,18 +44,31 @@ def neighbor_graph(rows: np.ndarray, n_neighbors: int, seed: int) -> Tensor:
     blocks = np.array_split(order, -(-n_rows // BLOCK_ROWS))
     k = min(n_neighbors, max(FEWEST, n_rows // ROWS_PER_NEIGHBOR), min(map(len, blocks)) - 1)
     graph = np.empty((n_rows, k), dtype=np.int64)
-    # The components of the first block serve all: PCA copies the rows it is shown.
-    project = n_features > MOST_COMPONENTS and len(blocks[0]) > MOST_COMPONENTS
-    pca = PCA(MOST_COMPONENTS, random_state=seed) if project else None
-    if pca is not None:
-        with np.errstate(invalid="ignore"):  # shares of a variance that may be 0
-            pca.fit(rows[blocks[0]])
+    pca = None
     for block in blocks:
-        points = rows[block] if pca is None else pca.transform(rows[block])
+        points = rows[block]
+        if n_features > MOST_COMPONENTS:
+            standardise_rows(points)
+            if pca is None and len(block) > MOST_COMPONENTS:
+                # The components of the first block serve all: PCA copies the rows it is shown.
+                pca = PCA(MOST_COMPONENTS, random_state=seed)
+                with np.errstate(invalid="ignore"):  # shares of a variance that may be 0
+                    pca.fit(points)
+            points = points if pca is None else pca.transform(points)
         # No query rows: a row is then not its own neighbour.
         found = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
         graph[block] = block[found]
     return torch.from_numpy(graph)
+
+
+def standardise_rows(rows: np.ndarray) -> None:
+    """Bring each row to mean 0 and length 1, in place; a constant row becomes 0.
+
+    Squared distances are then 2 (1 - r), r the correlation of two rows.
+    """
+    rows -= rows.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    np.divide(rows, lengths, out=rows, where=lengths > 0)
 
 
 def walk(graph: Tensor, start: Tensor, steps: int, generator: torch.Generator) -> Tensor:

@@ -25,7 +25,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "inference": [StrOptions(set(INFERENCES))],
     "loss": [StrOptions(set(LOSSES))],
     "network": [StrOptions({"auto", "mlp"}), dict],
-    "hidden_layer_sizes": ["array-like"],
+    "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
     "output_activation": [StrOptions(set(OUTPUT_RANGES))],
     "features": [StrOptions(set(FEATURES))],
     "cycle_weight": [Interval(Real, 0, None, closed="left")],
@@ -49,8 +49,17 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-def blueprint_for(estimator: Any, n_features: int) -> Blueprint:
-    """Return the model that the estimator's parameters describe for X of that many columns.
+# Two hidden layers of this width, and of that from so many rows on: with many rows wide networks
+# give better codes, with few they only take longer.
+WIDTH, LARGE_WIDTH, MANY_ROWS = 256, 512, 10_000
+
+
+def blueprint_for(
+    estimator: Any, n_rows: int, n_features: int, made: Blueprint | None
+) -> Blueprint:
+    """Return the model that the estimator's parameters describe for X of that shape.
+
+    What follows from X by itself stays as it was `made`, if training goes on.
 
     Raises
     ------
@@ -71,17 +80,22 @@ def blueprint_for(estimator: Any, n_features: int) -> Blueprint:
         inference=estimator.inference,
         loss=estimator.loss,
         output_activation=estimator.output_activation,
-        hidden_layer_sizes=_widths(estimator.hidden_layer_sizes),
+        hidden_layer_sizes=_widths(estimator.hidden_layer_sizes, n_rows, made),
         network=_network(estimator.network),
     )
 
 
-def _widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
+def _widths(hidden_layer_sizes: Any, n_rows: int, made: Blueprint | None) -> tuple[int, ...]:
+    if isinstance(hidden_layer_sizes, str):
+        if made is not None:
+            return made.hidden_layer_sizes
+        return (LARGE_WIDTH if n_rows >= MANY_ROWS else WIDTH,) * 2
     widths = list(hidden_layer_sizes)
     if not widths or any(not isinstance(width, Integral) or int(width) < 1 for width in widths):
         raise ValueError(
-            f"The 'hidden_layer_sizes' parameter of BiGANTransformer must be one or more ints in "
-            f"the range [1, inf), such as (256, 256). Got {hidden_layer_sizes!r} instead."
+            f"The 'hidden_layer_sizes' parameter of BiGANTransformer must be 'auto', or one or "
+            f"more ints in the range [1, inf), such as (256, 256). Got {hidden_layer_sizes!r} "
+            f"instead."
         )
     return tuple(int(width) for width in widths)
 

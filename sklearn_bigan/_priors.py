@@ -43,7 +43,7 @@ class MixturePrior(NormalPrior):
     """
 
     # A cluster's typical radius, as a share of the distance between neighbouring means.
-    SPREAD = 0.25
+    SPREAD = 1 / 3
     # Steps of Lloyd's algorithm, and the draws of N(0, I) for each mean that it runs on, at most
     # so many in all.
     LLOYD_STEPS, LLOYD_DRAWS, MOST_DRAWS = 20, 50, 20_000

@@ -76,8 +76,9 @@ class BiGANTransformer(
         logit are added. A latent regressor's discriminator gets `latent_dim=0`. Training costs
         less if the discriminator body has the attribute ``row_independent = True``, which says
         that no row's logit depends on other rows (no batch norm).
-    hidden_layer_sizes : array-like of int, default=(256, 256)
-        Widths of the mlp's hidden layers, from x to z; G has them in reverse.
+    hidden_layer_sizes : "auto" or array-like of int, default="auto"
+        Widths of the mlp's hidden layers, from x to z; G has them in reverse. "auto" is (512, 512)
+        if X has 10,000 rows or more, else (256, 256); in `partial_fit`, the first X.
     output_activation : {"identity", "sigmoid", "tanh"}, default="identity"
         Range of G: everything, [0, 1] or [-1, 1]. X must lie in it.
     features : {"latent", "hidden", "all"}, default="latent"
@@ -87,21 +88,22 @@ class BiGANTransformer(
         Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2.
     latent_cycle_weight : float, default=5.0
         Weight, at least 0, of the mean squared error of E(G(z)) as an estimate of z.
-    consistency_weight : float, default=30.0
+    consistency_weight : float, default=50.0
         Weight, at least 0, of the mean squared difference between the codes of a row and of its
         partner. Of no effect where `n_neighbors` is 0.
     n_neighbors : int, default=10
         Each row of a batch gets a partner from its neighbourhood, which D sees in its place: the
         end of a random walk over that many nearest rows, or one in a hundred rows if that is less
-        (but 3). 0: no partners. Distances are Euclidean, between the 50 leading principal
-        components. Rows are compared with each other before training begins, within random blocks
-        of 65,536: on one core a quarter of a minute for each block.
+        (but 3). 0: no partners. Nearest are rows by Euclidean distance; those of more than 50
+        columns by correlation, within their 50 leading principal components. Rows are compared
+        with each other before training begins, within random blocks of 65,536: on one core a
+        quarter of a minute for each block.
     neighbor_steps : int, default=2
         Steps of that walk, at least 1.
     ema_decay : float, default=0.999
         E and G are used with weights averaged over the updates, exponentially, with this decay,
         in [0, 1), or over the last tenth of the way if that is less. 0 uses the last weights.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=2e-3
         Adam's step size, above 0, for all three networks (beta1 0.5, beta2 0.999). In `fit` it
         stays for half of the training, and then falls in a line to a hundredth.
     batch_size : int, default=128
@@ -206,16 +208,16 @@ class BiGANTransformer(
         inference: str = "adversarial",
         loss: str = "logistic",
         network: str | Mapping[str, Callable[..., torch.nn.Module]] = "auto",
-        hidden_layer_sizes: tuple[int, ...] = (256, 256),
+        hidden_layer_sizes: str | tuple[int, ...] = "auto",
         output_activation: str = "identity",
         features: str = "latent",
         cycle_weight: float = 50.0,
         latent_cycle_weight: float = 5.0,
-        consistency_weight: float = 30.0,
+        consistency_weight: float = 50.0,
         n_neighbors: int = 10,
         neighbor_steps: int = 2,
         ema_decay: float = 0.999,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         batch_size: int = 128,
         max_epochs: int | str = "auto",
         early_stopping: bool = False,

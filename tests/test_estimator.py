@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EarlyStopping
 
-from sklearn_bigan import BiGANTransformer
+from sklearn_bigan import BiGANTransformer, _parameters
 
 
 def bigan(**parameters) -> BiGANTransformer:
@@ -254,6 +254,20 @@ def test_training_cannot_go_on_with_another_model(fitted, small_digits, change):
     name = next(iter(change))
     with pytest.raises(ValueError, match=f"The '{name}' parameter cannot change while training"):
         fitted.set_params(**change).partial_fit(small_digits)
+
+
+def test_networks_are_wider_where_rows_are_many(monkeypatch, small_digits):
+    monkeypatch.setattr(_parameters, "MANY_ROWS", 100)
+    estimator = BiGANTransformer(2, max_epochs=0, random_state=0)
+    assert estimator.fit(small_digits[:99]).net_.averaged_.encoder.n_hidden == 256
+    assert estimator.fit(small_digits[:100]).net_.averaged_.encoder.n_hidden == 512
+
+
+def test_networks_keep_their_width_while_training_goes_on(monkeypatch, small_digits):
+    monkeypatch.setattr(_parameters, "MANY_ROWS", 100)
+    estimator = BiGANTransformer(2, max_epochs=0, random_state=0).fit(small_digits[:99])
+    estimator.partial_fit(small_digits[:100])
+    assert estimator.net_.averaged_.encoder.n_hidden == 256
 
 
 def test_training_can_go_on_with_another_learning_rate(fitted, small_digits):

@@ -46,12 +46,36 @@ def test_wide_rows_are_compared_by_their_principal_components():
     wide = np.c_[leading, noise].astype(np.float32)  # together the noise weighs more
     graph = neighbor_graph(wide, 3, seed=0).numpy()
 
+    _neighbors.standardise_rows(wide)
+
     def agreement(columns) -> float:
         found = NearestNeighbors(n_neighbors=3).fit(columns).kneighbors(return_distance=False)
         return float(np.mean([np.isin(a, b).mean() for a, b in zip(graph, found, strict=True)]))
 
     assert agreement(PCA(50, random_state=0).fit_transform(wide)) > 0.95
     assert agreement(wide) < 0.8
+
+
+def test_wide_rows_are_compared_by_correlation():
+    rows = np.random.RandomState(0).randn(30, 60).astype(np.float32)
+    brighter = np.r_[rows, 5 * rows + 3]
+    before = brighter.copy()
+    graph = neighbor_graph(brighter, 1, seed=0)
+    assert torch.equal(graph[:, 0], torch.arange(60).roll(30))  # each finds its other self
+    np.testing.assert_array_equal(brighter, before)
+
+
+def test_narrow_rows_are_compared_by_distance():
+    rows = np.array([[0, 1], [0, 10], [1, 0], [10, 1]], dtype=np.float32)
+    graph = neighbor_graph(rows, 1, seed=0)
+    assert graph[:, 0].tolist() == [2, 0, 0, 2]
+
+
+def test_wide_rows_without_variation_have_neighbours_too():
+    rows = np.random.RandomState(0).randn(100, 60).astype(np.float32)
+    rows[:50] = 7
+    graph = neighbor_graph(rows, 3, seed=0)
+    assert (graph[:50] < 50).all()
 
 
 def test_blocks_bound_the_search(monkeypatch):
