@@ -108,7 +108,7 @@ class Facts:
     loader: Callable[[Path], Split]
     n_components: int
     output_activation: str = "identity"
-    minutes: float = 1.0  # of one core, for each run
+    minutes: float = 3.0  # of one core, for each run; enough for the default to end by itself
     seeds: int = 5
     checkpoints: tuple[float, ...] = ()  # minutes after which the codes are measured, too
 
@@ -121,8 +121,9 @@ large_images = partial(
     seeds=3,
     checkpoints=(1.0, 3.0),
 )
+large_table = partial(Facts, minutes=10.0, seeds=3)
 IMAGES = {
-    "digits": Facts(digits, n_components=16, output_activation="sigmoid"),
+    "digits": Facts(digits, n_components=16, output_activation="sigmoid", minutes=1.0),
     "mnist": large_images(partial(images, "mnist")),
     "fashion_mnist": large_images(partial(images, "fashion_mnist")),
 }
@@ -136,7 +137,6 @@ COLUMNS = {
     "mammography": 6,
     "optdigits": 64,
     "pendigits": 16,
-    "shuttle": 9,
 }
 DATA = {
     **IMAGES,
@@ -144,7 +144,8 @@ DATA = {
         name: Facts(partial(table, name), n_components=min(16, max(2, n_columns // 2)))
         for name, n_columns in COLUMNS.items()
     },
-    "kdd": Facts(kdd, n_components=16),
+    "shuttle": large_table(partial(table, "shuttle"), n_components=4),
+    "kdd": large_table(kdd, n_components=16),
     "blobs": Facts(blobs, n_components=16),
 }
 
