@@ -78,7 +78,7 @@ class BiGANTransformer(
         that no row's logit depends on other rows (no batch norm).
     hidden_layer_sizes : "auto" or array-like of int, default="auto"
         Widths of the mlp's hidden layers, from x to z; G has them in reverse. "auto" is (512, 512)
-        if X has 10,000 rows or more, else (256, 256); in `partial_fit`, the first X.
+        if the networks are made for an X of 10,000 rows or more, else (256, 256).
     output_activation : {"identity", "sigmoid", "tanh"}, default="identity"
         Range of G: everything, [0, 1] or [-1, 1]. X must lie in it.
     features : {"latent", "hidden", "all"}, default="latent"
