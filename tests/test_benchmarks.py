@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 # What is trained here for a moment converges nowhere, nor need it.
@@ -238,3 +239,15 @@ def test_modes_are_found_where_samples_lie(module):
         assert figures["modes"] == len(centres)
         assert figures["near"] == pytest.approx(0.989, abs=0.005)
         assert modes.found(centres[:1].repeat(20, axis=0), centres, std) == {"modes": 1, "near": 1}
+
+
+def test_neighbourhoods_are_worth_what_their_rows_have_in_common(module):
+    neighbors = module("neighbors")
+    y = np.repeat([0, 1], 200)
+    within = torch.arange(400).reshape(2, -1)  # each row's neighbours are its class's next three
+    graph = torch.stack([within.roll(-step, 1).ravel() for step in (1, 2, 3)], dim=1)
+    assert neighbors.purity(graph, y, steps=5) == 1
+    assert neighbors.spreading(graph, y) == 1
+    mixed = np.random.default_rng(0).permutation(y)
+    assert neighbors.purity(graph, mixed, steps=5) < 0.6
+    assert neighbors.spreading(graph, mixed) < 0.6
