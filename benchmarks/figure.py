@@ -35,12 +35,13 @@ def draw(axes: Any, lines: list[Line], scale: str, probe: str) -> None:
     """One panel."""
     pca = statistics.median(line["z"][probe] for line in lines if line["method"] == "pca")
     axes.axhline(pca, color="grey", linestyle="--", label="pca")
-    for method in METHODS:
+    for number, method in enumerate(METHODS):
+        color = f"C{number}"  # the same in every panel, whatever the others show
         points = curve(lines, method, scale, probe)
         if points:
             x, middle, low, high = zip(*points, strict=True)
-            (line,) = axes.plot(x, middle, marker="o", markersize=3, label=method)
-            axes.fill_between(x, low, high, alpha=0.2, color=line.get_color())
+            axes.plot(x, middle, marker="o", markersize=3, label=method, color=color)
+            axes.fill_between(x, low, high, alpha=0.2, color=color)
     axes.set_xlabel(scale)
 
 
