@@ -66,9 +66,13 @@ def standardise_rows(rows: np.ndarray) -> None:
 
     Squared distances are then 2 (1 - r), r the correlation of two rows.
     """
-    rows -= rows.mean(axis=1, keepdims=True)
+    means = rows.mean(axis=1, keepdims=True)
+    rows -= means
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    np.divide(rows, lengths, out=rows, where=lengths > 0)
+    # What rounding leaves of a constant row is not its shape.
+    noise = 10 * np.finfo(rows.dtype).eps * np.sqrt(rows.shape[1]) * np.abs(means)
+    lengths[lengths <= noise] = np.inf
+    rows /= lengths
 
 
 def walk(graph: Tensor, start: Tensor, steps: int, generator: torch.Generator) -> Tensor:

@@ -71,11 +71,15 @@ def test_narrow_rows_are_compared_by_distance():
     assert graph[:, 0].tolist() == [2, 0, 0, 2]
 
 
-def test_wide_rows_without_variation_have_neighbours_too():
-    rows = np.random.RandomState(0).randn(100, 60).astype(np.float32)
-    rows[:50] = 7
-    graph = neighbor_graph(rows, 3, seed=0)
-    assert (graph[:50] < 50).all()
+def test_rows_without_variation_become_nothing_and_others_of_length_one():
+    levels = np.array([[0], [7], [0.1], [1 / 3], [-100.1], [1e-6]])  # most are rounded
+    constant = (levels * np.ones(784)).astype(np.float32)
+    faint = constant + 1e-4 * np.abs(levels) * np.random.RandomState(0).randn(784)
+    rows = np.r_[constant, faint[1:]].astype(np.float32)
+    _neighbors.standardise_rows(rows)
+    lengths = np.linalg.norm(rows, axis=1)
+    assert not lengths[:6].any()
+    np.testing.assert_allclose(lengths[6:], 1, rtol=1e-5)
 
 
 def test_blocks_bound_the_search(monkeypatch):
