@@ -1,8 +1,8 @@
 """What are neighbourhoods worth? Rows compared by correlation, as wide rows are, and by distance.
 
 Labels are looked at to judge the graph, never to make it: how often a walk of so many steps ends
-at a row of the same class, and what label spreading over the graph makes of 100 labels. That is
-about what features can be worth that know of the rows' neighbours and of nothing else.
+at a row of the same class, and what label spreading over the graph makes of 100 labels: one way of
+using the graph, not the best there is.
 
     python benchmarks/neighbors.py digits mnist fashion_mnist optdigits arrhythmia
 """
