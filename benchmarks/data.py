@@ -75,6 +75,20 @@ def blobs(folder: Path) -> Split:
     return standardised(*split(X, np.repeat(np.arange(len(sizes)), sizes)))
 
 
+def manifold(folder: Path) -> Split:
+    """Draw from a bent sheet of eight dimensions in 50 columns, without clusters.
+
+    A row's class is the greatest of its first five coordinates on the sheet: nothing is sparse
+    between classes.
+    """
+    rng = np.random.default_rng(0)
+    position = rng.normal(size=(10_000, 8))
+    bent = np.tanh(position @ rng.normal(size=(8, 32)) / 2)
+    X = bent @ rng.normal(size=(32, 50)) + rng.normal(size=(10_000, 50))
+    y = position[:, :5].argmax(axis=1)
+    return standardised(*split(X.astype(np.float32), y))
+
+
 def archive(path: Path, contents: str) -> np.lib.npyio.NpzFile:
     """Open a file of arrays, or say what is missing."""
     if not path.exists():
@@ -147,6 +161,7 @@ DATA = {
     "shuttle": large_table(partial(table, "shuttle"), n_components=4),
     "kdd": large_table(kdd, n_components=16),
     "blobs": Facts(blobs, n_components=16),
+    "manifold": Facts(manifold, n_components=16),
 }
 
 

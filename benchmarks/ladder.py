@@ -24,11 +24,10 @@ from sklearn_bigan import BiGANTransformer
 
 UPDATES = 5000
 
-GAME = {**PUBLISHED, "learning_rate": 1e-3}
-AVERAGED = {k: v for k, v in GAME.items() if k != "ema_decay"}
+AVERAGED = {k: v for k, v in PUBLISHED.items() if k != "ema_decay"}
 CYCLED = {"prior": "normal", "n_neighbors": 0}
 STEPS: dict[str, dict[str, Any]] = {
-    "the game alone (BiGAN)": GAME,
+    "the game alone (BiGAN)": PUBLISHED,
     "+ averaged weights": AVERAGED,
     "+ cycles on x and z": CYCLED,
     "+ mixture prior": {"n_neighbors": 0},
@@ -43,7 +42,8 @@ STEPS: dict[str, dict[str, Any]] = {
     "default, 100 clusters": {"n_clusters": 100},
     "default, hinge": {"loss": "hinge"},
     "default, Gaussian posterior": {"posterior": "gaussian"},
-    "default, learning rate 3e-4": {"learning_rate": 3e-4},
+    "default, learning rate 5e-4": {"learning_rate": 5e-4},
+    "default, layers of 256": {"hidden_layer_sizes": (256, 256)},
 }
 
 
