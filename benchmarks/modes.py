@@ -15,7 +15,7 @@ from table import table
 
 from sklearn_bigan import BiGANTransformer
 
-ROWS, SAMPLES = 5_000, 10_000
+ROWS, SAMPLES = 100_000, 10_000  # as many as ALI's authors took
 FEWEST = 20  # samples near a mode that is counted as found
 
 ANGLES = 2 * np.pi * np.arange(8) / 8
@@ -26,10 +26,10 @@ MODES: dict[str, tuple[np.ndarray, float]] = {  # centres, standard deviation
 METHODS: dict[str, dict[str, Any]] = {"default": {}, "bigan": PUBLISHED}
 
 
-def draw(centres: np.ndarray, std: float) -> np.ndarray:
+def draw(centres: np.ndarray, std: float, n_rows: int) -> np.ndarray:
     """Draw the training rows, the same for every run."""
     rng = np.random.default_rng(0)
-    rows = rng.choice(centres, ROWS) + std * rng.normal(size=(ROWS, 2))
+    rows = rng.choice(centres, n_rows) + std * rng.normal(size=(n_rows, 2))
     return rows.astype(np.float32)
 
 
@@ -55,13 +55,15 @@ def run(setting: Line) -> Line:
         **METHODS[setting["method"]],
     )
     centres, std = MODES[setting["data"]]
-    model.fit(draw(centres, std))
+    model.fit(draw(centres, std, setting["rows"]))
     return found(model.sample(SAMPLES, random_state=0), centres, std)
 
 
 def main() -> None:
     """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=ROWS, help="to train on")
+    parser.add_argument("--data", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a core each")
     args = parser.parse_args()
@@ -70,13 +72,14 @@ def main() -> None:
             "data": name,
             "method": method,
             "seed": seed,
+            "rows": args.rows,
             "learning_rate": learning_rate(name, method),
         }
-        for name, method, seed in product(MODES, METHODS, args.seeds)
+        for name, method, seed in product(args.data, METHODS, args.seeds)
     ]
     lines = resume(run, settings, lambda _: RESULTS / "modes.jsonl", args.jobs)
     columns = {name: lambda line, name=name: line[name] for name in ("modes", "near")}
-    print(table(lines, columns, "data", "method"))
+    print(table(lines, columns, "data", "rows", "method"))
     exit_if_some_failed(lines, settings)
 
 

@@ -235,7 +235,7 @@ def test_clusters_agree_with_classes_by_any_name(module):
 def test_modes_are_found_where_samples_lie(module):
     modes = module("modes")
     for centres, std in modes.MODES.values():
-        figures = modes.found(modes.draw(centres, std), centres, std)
+        figures = modes.found(modes.draw(centres, std, 5000), centres, std)
         assert figures["modes"] == len(centres)
         assert figures["near"] == pytest.approx(0.989, abs=0.005)
         assert modes.found(centres[:1].repeat(20, axis=0), centres, std) == {"modes": 1, "near": 1}
