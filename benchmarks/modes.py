@@ -64,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=ROWS, help="to train on")
     parser.add_argument("--data", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a core each")
     args = parser.parse_args()
@@ -75,7 +76,7 @@ def main() -> None:
             "rows": args.rows,
             "learning_rate": learning_rate(name, method),
         }
-        for name, method, seed in product(args.data, METHODS, args.seeds)
+        for name, method, seed in product(args.data, args.methods, args.seeds)
     ]
     lines = resume(run, settings, lambda _: RESULTS / "modes.jsonl", args.jobs)
     columns = {name: lambda line, name=name: line[name] for name in ("modes", "near")}
