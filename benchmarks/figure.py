@@ -11,7 +11,7 @@ from typing import Any
 from runs import RESULTS, Line, read
 
 NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-METHODS = ("default", "autoencoder", "neighbor_autoencoder", "bigan")
+METHODS = ("default", "autoencoder", "neighbor_autoencoder", "bigan", "ali")
 PROBES = {"linear_100": "linear probe, 100 labels", "1nn": "nearest neighbour"}
 SCALES = ("updates", "seconds")
 
@@ -59,7 +59,8 @@ def main() -> None:
         for axes, (probe, scale) in zip(row, panels, strict=True):
             draw(axes, lines, scale, probe)
             axes.set_title(f"{title}, {PROBES[probe]}", fontsize="medium")
-    rows[0][0].legend(fontsize="small")
+    handles, labels = rows[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     rows[0][0].set_ylabel("accuracy on codes")
     rows[1][0].set_ylabel("accuracy on codes")
     figure.savefig(RESULTS / "curves.svg")
