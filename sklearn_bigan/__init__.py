@@ -2,7 +2,20 @@
 
 from importlib.metadata import version
 
+from sklearn_bigan._display import (
+    InterpolationDisplay,
+    ReconstructionDisplay,
+    SampleDisplay,
+    TrainingDisplay,
+)
 from sklearn_bigan._transformer import BiGANTransformer
 
 __version__ = version("sklearn_bigan")
-__all__ = ["BiGANTransformer", "__version__"]
+__all__ = [
+    "BiGANTransformer",
+    "InterpolationDisplay",
+    "ReconstructionDisplay",
+    "SampleDisplay",
+    "TrainingDisplay",
+    "__version__",
+]

@@ -1,47 +1,29 @@
 """What the generator adds to a transformer: the way back, samples, and scores."""
 
 import copy
-from collections.abc import Callable
 from numbers import Integral
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_array
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklearn_bigan._inference import map_rows
-from sklearn_bigan._net import BiGANNet
+from sklearn_bigan._encoding import EncodingMixin
 from sklearn_bigan._parameters import draw_seed
 from sklearn_bigan._priors import MixturePrior, Prior
 from sklearn_bigan._randomness import generator_on
-from sklearn_bigan.networks.bigan import BiGAN
 
 # Weight of the discriminator's term in EGBAD's anomaly score.
 EGBAD_WEIGHT = 0.1
 
 
-def _has_clusters(estimator: Any) -> bool:
-    fitted = hasattr(estimator, "net_")
-    prior = estimator.net_.blueprint.prior if fitted else estimator.prior
-    if prior != "mixture":
-        raise AttributeError(
-            f"predict_cluster needs prior='mixture'; the codes of prior={prior!r} have no clusters."
-        )
-    return True
-
-
-class GenerationMixin:
+class GenerationMixin(EncodingMixin):
     """Methods of a fitted `BiGANTransformer` that need G, D or the prior."""
 
-    features: str
-    device_: str
     mean_: np.ndarray
     n_features_in_: int
-    net_: BiGANNet
-    _rows: Callable[[Any], np.ndarray]
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Generate x_hat = G(z) from codes.
@@ -132,25 +114,6 @@ class GenerationMixin:
             z = _clustered(prior, cluster).sample(n_samples, noise, cpu, cluster)
         return self._map(self._module.generator, z.numpy(), self.n_features_in_)
 
-    @available_if(_has_clusters)
-    def predict_cluster(self, X: Any) -> np.ndarray:
-        """Say which of the prior's clusters each row's code lies in.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to encode.
-
-        Returns
-        -------
-        clusters : ndarray of shape (n_samples,), dtype int64
-            Numbers from 0 to ``n_clusters - 1``, without an order; `sample` takes them.
-        """
-        encoder = self._module.encoder
-        prior = cast(MixturePrior, encoder.prior)
-        clusters = self._map(lambda x: prior.cluster(encoder(x)).unsqueeze(1), self._rows(X), 1)
-        return clusters.ravel().astype(np.int64)
-
     def score(self, X: Any, y: Any = None) -> float:
         """Share of the variation of X that G(E(X)) explains; comparable with PCA's.
 
@@ -208,22 +171,6 @@ class GenerationMixin:
             return -((1 - EGBAD_WEIGHT) * reconstruction + EGBAD_WEIGHT * matching).unsqueeze(1)
 
         return self._map(anomaly, self._rows(X), 1).ravel()
-
-    @property
-    def _module(self) -> BiGAN:
-        check_is_fitted(self)
-        return self.net_.averaged_
-
-    @property
-    def _n_features_out(self) -> int:
-        encoder = self._module.encoder
-        widths = {"latent": encoder.latent_dim, "hidden": encoder.n_hidden}
-        return widths.get(self.features, sum(widths.values()))
-
-    def _map(
-        self, function: Callable[[Tensor], Tensor], rows: np.ndarray, n_columns: int
-    ) -> np.ndarray:
-        return map_rows(function, rows, n_columns, torch.device(self.device_))
 
 
 def _clustered(prior: Prior, cluster: Any) -> MixturePrior:

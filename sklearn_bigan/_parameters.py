@@ -11,8 +11,9 @@ from torch import nn
 
 from sklearn_bigan._losses import LOSSES
 from sklearn_bigan._priors import PRIORS
-from sklearn_bigan.networks.bigan import ROLES, Blueprint
+from sklearn_bigan.networks.bigan import IMAGE_BODIES, ROLES, Blueprint, default_network
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
+from sklearn_bigan.networks.images import ImageShape
 
 FEATURES = ("latent", "hidden", "all")
 INFERENCES = ("adversarial", "latent_regression", "joint_latent_regression")
@@ -24,8 +25,9 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_clusters": [Interval(Integral, 1, None, closed="left")],
     "inference": [StrOptions(set(INFERENCES))],
     "loss": [StrOptions(set(LOSSES))],
-    "network": [StrOptions({"auto", "mlp"}), dict],
+    "network": [StrOptions({"auto", "mlp", *IMAGE_BODIES}), dict],
     "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
+    "image_shape": ["array-like", None],
     "output_activation": [StrOptions(set(OUTPUT_RANGES))],
     "features": [StrOptions(set(FEATURES))],
     "cycle_weight": [Interval(Real, 0, None, closed="left")],
@@ -53,6 +55,9 @@ CONSTRAINTS: dict[str, list[Any]] = {
 # give better codes, with few they only take longer.
 WIDTH, LARGE_WIDTH, MANY_ROWS = 256, 512, 10_000
 
+# Of less than so many pixels a side, no convolution with stride leaves a map.
+LEAST_IMAGE = 8
+
 
 def blueprint_for(
     estimator: Any, n_rows: int, n_features: int, made: Blueprint | None
@@ -71,6 +76,7 @@ def blueprint_for(
             f"posterior='gaussian' needs inference='adversarial': a latent regressor estimates a "
             f"point. Got inference={estimator.inference!r}; use posterior='deterministic' with it."
         )
+    image_shape = _image_shape(estimator.image_shape, n_features)
     return Blueprint(
         n_features=n_features,
         latent_dim=int(estimator.n_components),
@@ -81,7 +87,8 @@ def blueprint_for(
         loss=estimator.loss,
         output_activation=estimator.output_activation,
         hidden_layer_sizes=_widths(estimator.hidden_layer_sizes, n_rows, made),
-        network=_network(estimator.network),
+        image_shape=image_shape,
+        network=_network(estimator.network, image_shape),
     )
 
 
@@ -100,9 +107,40 @@ def _widths(hidden_layer_sizes: Any, n_rows: int, made: Blueprint | None) -> tup
     return tuple(int(width) for width in widths)
 
 
-def _network(network: str | Mapping[str, Any]) -> str | dict[str, Any]:
+def _image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
+    """Height, width and channels, 1 if not given."""
+    if image_shape is None:
+        return None
+    sizes = list(image_shape)
+    if len(sizes) not in (2, 3) or any(not isinstance(n, Integral) or int(n) < 1 for n in sizes):
+        raise ValueError(
+            f"The 'image_shape' parameter of BiGANTransformer must be None, (height, width) or "
+            f"(height, width, channels), in ints of at least 1. Got {image_shape!r} instead."
+        )
+    height, width, channels = (int(n) for n in [*sizes, 1][:3])
+    if height * width * channels != n_features:
+        fitting, left = divmod(n_features, height * width)
+        advice = (
+            f"use image_shape=({height}, {width}, {fitting}) if these are its channels, the last "
+            f"axis of each image before it was flattened"
+            if fitting and not left
+            else "give the size of the images, each row of X being one, flattened"
+        )
+        raise ValueError(
+            f"image_shape={image_shape!r} needs rows of {height * width * channels} columns, "
+            f"height * width * channels. X has {n_features}; {advice}."
+        )
+    return height, width, channels
+
+
+def _network(
+    network: str | Mapping[str, Any], image_shape: ImageShape | None
+) -> str | dict[str, Any]:
     if isinstance(network, str):
-        return "mlp"  # "auto", too: X is a table
+        kind = default_network(image_shape) if network == "auto" else network
+        if kind in IMAGE_BODIES:
+            _check_convolvable(kind, image_shape)
+        return kind
     wrong = [
         f"{role!r}: {factory!r}"
         for role, factory in network.items()
@@ -115,6 +153,19 @@ def _network(network: str | Mapping[str, Any]) -> str | dict[str, Any]:
             f"module already made. Got {{{', '.join(wrong)}}} instead."
         )
     return dict(network)
+
+
+def _check_convolvable(network: str, image_shape: ImageShape | None) -> None:
+    if image_shape is None:
+        raise ValueError(
+            f"network={network!r} needs images. Got image_shape=None; say how to read a row of X, "
+            f"image_shape=(height, width) or (height, width, channels)."
+        )
+    if min(image_shape[:2]) < LEAST_IMAGE:
+        raise ValueError(
+            f"network={network!r} needs images of at least {LEAST_IMAGE} x {LEAST_IMAGE} pixels. "
+            f"Got {image_shape[0]} x {image_shape[1]}; use network='mlp'."
+        )
 
 
 def check_unchanged(before: Blueprint, now: Blueprint) -> None:

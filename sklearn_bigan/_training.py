@@ -103,15 +103,14 @@ def length(n_rows: int) -> int:
 
 
 def take_steps(net: BiGANNet, epochs: int | None, settle: bool, seed: int) -> None:
-    """Train until the end or a callback's stop; `seed` is for what a user's network may draw."""
+    """Train until the end or a callback's stop; `seed` is for what a network's dropout may draw."""
     n_batches = len(net.batches())
     if epochs is None:
         epochs = math.ceil(length(len(net.rows_)) / n_batches)
     net.fall_ = epochs * n_batches if settle else 0
     net.n_steps_before_ = net.n_steps_
-    # Our networks draw from private generators only; a user's may hold dropout, which cannot.
-    ours = net.blueprint.ours
-    with nullcontext() if ours else default_generators_seeded(seed, net.rows_.device):
+    private = net.blueprint.draws_privately
+    with nullcontext() if private else default_generators_seeded(seed, net.rows_.device):
         net.module_.train()
         try:
             net.notify("on_train_begin", X=net.rows_, y=None)

@@ -12,21 +12,11 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import Tags
-from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 
 from sklearn_bigan._generation import GenerationMixin
 from sklearn_bigan._learning import LearningMixin
 from sklearn_bigan._parameters import CONSTRAINTS
-
-
-def _has_posterior_moments(estimator: "BiGANTransformer") -> bool:
-    if estimator.posterior != "gaussian":
-        raise AttributeError(
-            f"posterior_moments needs posterior='gaussian'; the codes of "
-            f"posterior={estimator.posterior!r} have no spread."
-        )
-    return True
 
 
 class BiGANTransformer(
@@ -67,10 +57,12 @@ class BiGANTransformer(
         cycles and partners.
     loss : {"logistic", "hinge"}, default="logistic"
         Adversarial objective. Logistic is the non-saturating, label-swapped loss of both papers.
-    network : {"auto", "mlp"} or dict, default="auto"
-        The networks' bodies; "auto" is "mlp" for tables. A dict maps any of "encoder",
-        "generator" and "discriminator" to a class or function that is called with the keywords
-        `n_features` and `latent_dim` and returns a `torch.nn.Module`: the encoder's maps x to
+    network : {"auto", "mlp", "dcgan", "ali"} or dict, default="auto"
+        The networks' bodies: "mlp" for tables; for images "dcgan", strided convolutions [4]_, or
+        "ali", those of [2]_, appendix A. "auto" is "mlp", and "dcgan" where `image_shape` is
+        given. A dict maps any of "encoder", "generator" and "discriminator" to a class or
+        function that is called with the keywords `n_features`, `latent_dim` and, if it is given,
+        `image_shape` (of length 3), and returns a `torch.nn.Module`: the encoder's maps x to
         hidden features, the generator's maps z to `n_features` columns, the discriminator's maps
         (x, z) to features. The layer that makes codes, the output bias and activation, and the
         logit are added. A latent regressor's discriminator gets `latent_dim=0`. Training costs
@@ -79,6 +71,9 @@ class BiGANTransformer(
     hidden_layer_sizes : "auto" or array-like of int, default="auto"
         Widths of the mlp's hidden layers, from x to z; G has them in reverse. "auto" is (512, 512)
         if the networks are made for an X of 10,000 rows or more, else (256, 256).
+    image_shape : None, (height, width) or (height, width, channels), default=None
+        How to read a row of X as an image, flattened with its channels last. The networks "dcgan"
+        and "ali" take any from 8 x 8 pixels on.
     output_activation : {"identity", "sigmoid", "tanh"}, default="identity"
         Range of G: everything, [0, 1] or [-1, 1]. X must lie in it.
     features : {"latent", "hidden", "all"}, default="latent"
@@ -184,6 +179,8 @@ class BiGANTransformer(
     .. [2] Dumoulin et al. Adversarially Learned Inference. ICLR 2017, arXiv:1606.00704.
     .. [3] Li et al. ALICE: Towards Understanding Adversarial Learning for Joint Distribution
        Matching. NIPS 2017, arXiv:1709.01215.
+    .. [4] Radford, Metz, Chintala. Unsupervised Representation Learning with Deep Convolutional
+       Generative Adversarial Networks. ICLR 2016, arXiv:1511.06434.
 
     Examples
     --------
@@ -209,6 +206,7 @@ class BiGANTransformer(
         loss: str = "logistic",
         network: str | Mapping[str, Callable[..., torch.nn.Module]] = "auto",
         hidden_layer_sizes: str | tuple[int, ...] = "auto",
+        image_shape: tuple[int, ...] | None = None,
         output_activation: str = "identity",
         features: str = "latent",
         cycle_weight: float = 50.0,
@@ -238,6 +236,7 @@ class BiGANTransformer(
         self.loss = loss
         self.network = network
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
         self.output_activation = output_activation
         self.features = features
         self.cycle_weight = cycle_weight
@@ -329,35 +328,15 @@ class BiGANTransformer(
         features = self.features
 
         def encode(x: Tensor) -> Tensor:
-            hidden = self._module.encoder.hidden(x)
+            encoder = self._module.encoder
+            if features == "latent":
+                return encoder(x)
+            hidden, shown = encoder.features(x)
             if features == "hidden":
-                return hidden
-            codes = self._module.encoder.moments(hidden)[0]
-            return codes if features == "latent" else torch.cat([codes, hidden], dim=1)
+                return shown
+            return torch.cat([encoder.moments(hidden)[0], shown], dim=1)
 
         return self._map(encode, X, self._n_features_out)
-
-    @available_if(_has_posterior_moments)
-    def posterior_moments(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """How sure the encoder is: mean and standard deviation of q(z | x).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows to encode.
-
-        Returns
-        -------
-        mean, std : ndarray of shape (n_samples, n_components), dtype float32
-            For each component of z.
-        """
-        encoder = self._module.encoder
-
-        def moments(x: Tensor) -> Tensor:
-            return torch.cat(encoder.moments(encoder.hidden(x)), dim=1)
-
-        both = self._map(moments, self._rows(X), 2 * encoder.latent_dim)
-        return both[:, : encoder.latent_dim], both[:, encoder.latent_dim :]
 
     @property
     def history_(self) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ def bigan(prior: str = "normal"):
         loss="logistic",
         output_activation="identity",
         hidden_layer_sizes=(8,),
+        image_shape=None,
         network="mlp",
     )
     return make_bigan(blueprint, torch.zeros(5)).eval()

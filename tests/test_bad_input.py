@@ -94,6 +94,11 @@ BAD_PARAMETERS = [
     ("hidden_layer_sizes", (8, 0)),
     ("hidden_layer_sizes", ("8",)),
     ("hidden_layer_sizes", 8),
+    ("image_shape", (8,)),
+    ("image_shape", (8, 0)),
+    ("image_shape", (8, 8, 1, 1)),
+    ("image_shape", (2.5, 2)),
+    ("image_shape", "8 x 8"),
     ("output_activation", "relu"),
     ("features", "codes"),
     ("cycle_weight", -1.0),
@@ -129,6 +134,35 @@ BAD_PARAMETERS = [
 
 def test_every_parameter_is_in_the_table_of_bad_values():
     assert {name for name, _ in BAD_PARAMETERS} == set(BiGANTransformer().get_params())
+
+
+IMAGES = np.zeros((20, 300), dtype=np.float32)
+BAD_IMAGES = [
+    (
+        {"image_shape": (10, 10)},
+        r"needs rows of 100 columns.*X has 300; use image_shape=\(10, 10, 3",
+    ),
+    ({"image_shape": (10, 10, 1)}, r"use image_shape=\(10, 10, 3\)"),
+    ({"image_shape": (17, 17)}, r"needs rows of 289 columns.*X has 300; give the size of the imag"),
+    ({"image_shape": (28, 28)}, r"needs rows of 784 columns.*X has 300; give the size of the imag"),
+    ({"image_shape": (5, 60)}, r"'dcgan' needs images of at least 8 x 8.*5 x 60; use network='mlp"),
+    ({"network": "dcgan"}, r"network='dcgan' needs images. Got image_shape=None; say how"),
+    ({"network": "ali"}, r"network='ali' needs images. Got image_shape=None; say how"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "message"), BAD_IMAGES)
+def test_what_cannot_be_read_as_images_says_what_would_be(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        BiGANTransformer(**parameters).fit(IMAGES)
+
+
+@pytest.mark.parametrize("image_shape", [(10, 30), (10, 10, 3)])
+def test_pixels_out_of_range_are_refused(image_shape):
+    with pytest.raises(ValueError, match=r"X must lie in \[0, 1\]. Got values from 0 to 255"):
+        BiGANTransformer(image_shape=image_shape, output_activation="sigmoid").fit(
+            np.where(IMAGES == 0, 255 * np.eye(20, 300), 0)
+        )
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_PARAMETERS)

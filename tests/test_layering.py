@@ -11,7 +11,7 @@ MODULES = {
     for path in ROOT.rglob("*.py")
     if path.name != "__init__.py"
 }
-TORCH_ONLY, ENGINE, ESTIMATORS = range(3)
+TORCH_ONLY, ENGINE, ESTIMATORS, FACES = range(4)
 LAYERS = {
     "_losses": TORCH_ONLY,
     "_priors": TORCH_ONLY,
@@ -29,15 +29,18 @@ LAYERS = {
     "_stopping": ENGINE,
     "_terms": ENGINE,
     "_training": ENGINE,
+    "_encoding": ESTIMATORS,
     "_generation": ESTIMATORS,
     "_learning": ESTIMATORS,
     "_parameters": ESTIMATORS,
     "_transformer": ESTIMATORS,
+    "_display": FACES,
 }
 ALLOWED = {
     TORCH_ONLY: {"numpy", "torch"},
     ENGINE: {"numpy", "torch", "skorch", "sklearn", "threadpoolctl"},
     ESTIMATORS: {"numpy", "torch", "sklearn"},
+    FACES: {"numpy", "sklearn", "matplotlib"},
 }
 STANDARD_LIBRARY = {
     "collections", "contextlib", "copy", "dataclasses", "functools", "itertools", "math",

@@ -47,6 +47,7 @@ def net(
         "loss": "logistic",
         "output_activation": "identity",
         "hidden_layer_sizes": (16, 8),
+        "image_shape": None,
         "network": "mlp",
     }
     return BiGANNet(

@@ -24,6 +24,7 @@ def blueprint(**changes) -> Blueprint:
         "loss": "logistic",
         "output_activation": "identity",
         "hidden_layer_sizes": (8, 5),
+        "image_shape": None,
         "network": "mlp",
     }
     return Blueprint(**{**values, **changes})

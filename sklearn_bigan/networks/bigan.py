@@ -9,13 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_bigan._priors import make_prior
-from sklearn_bigan.networks import mlp
+from sklearn_bigan.networks import ali, dcgan, mlp
 from sklearn_bigan.networks.discriminator import JointDiscriminator
 from sklearn_bigan.networks.encoder import Encoder
 from sklearn_bigan.networks.generator import Generator
+from sklearn_bigan.networks.images import ImageShape
 
 Factory = Callable[..., nn.Module]
 ROLES = ("encoder", "generator", "discriminator")
+TABLE_BODIES: tuple[Factory, ...] = (
+    mlp.encoder_body,
+    mlp.generator_body,
+    mlp.DiscriminatorBody,
+)
+IMAGE_BODIES: dict[str, tuple[Factory, ...]] = {
+    "dcgan": (dcgan.encoder_body, dcgan.GeneratorBody, dcgan.DiscriminatorBody),
+    "ali": (ali.encoder_body, ali.GeneratorBody, ali.DiscriminatorBody),
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Blueprint:
     loss: str
     output_activation: str
     hidden_layer_sizes: tuple[int, ...]
+    image_shape: ImageShape | None
     network: str | Mapping[str, Factory]
 
     @property
@@ -39,18 +50,33 @@ class Blueprint:
         return self.inference == "adversarial"
 
     @property
-    def ours(self) -> bool:
-        """Whether all three networks are the package's own."""
-        return isinstance(self.network, str)
+    def draws_privately(self) -> bool:
+        """Whether all randomness of training comes from the net's own generators.
+
+        Dropout, ALI's and what a user's network may have, draws from torch's global one.
+        """
+        return self.network in ("mlp", "dcgan")
 
     def factories(self) -> dict[str, Factory]:
-        """Return one factory a role: the mlp's, and the user's where there is one."""
-        widths = self.hidden_layer_sizes
-        bodies = (mlp.encoder_body, mlp.generator_body, mlp.DiscriminatorBody)
-        ours: dict[str, Factory] = {
-            role: partial(body, widths=widths) for role, body in zip(ROLES, bodies, strict=True)
-        }
-        return ours if isinstance(self.network, str) else {**ours, **self.network}
+        """Return one factory a role: the package's, and the user's where there is one."""
+        image = {} if self.image_shape is None else {"image_shape": self.image_shape}
+        made_by_user: Mapping[str, Factory] = {}
+        kind = default_network(self.image_shape)
+        if isinstance(self.network, str):
+            kind = self.network
+        else:
+            made_by_user = self.network
+        if kind == "mlp":
+            bodies = [partial(body, widths=self.hidden_layer_sizes) for body in TABLE_BODIES]
+        else:
+            bodies = [partial(body, **image) for body in IMAGE_BODIES[kind]]
+        ours: dict[str, Factory] = dict(zip(ROLES, bodies, strict=True))
+        return ours | {role: partial(body, **image) for role, body in made_by_user.items()}
+
+
+def default_network(image_shape: ImageShape | None) -> str:
+    """Return the networks that suit tables, or images."""
+    return "mlp" if image_shape is None else "dcgan"
 
 
 class BiGAN(nn.Module):

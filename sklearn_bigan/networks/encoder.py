@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_bigan._priors import Prior
+from sklearn_bigan.networks.images import ImageEncoderBody
 
 # log sigma^2 stays within +-LOG_VARIANCE_BOUND by a smooth map whose gradient never vanishes:
 # sigma between 0.007 and 150, far beyond what a code of unit scale can use.
@@ -37,10 +38,22 @@ class Encoder(nn.Module):
         self.gaussian = gaussian
         self.prior = prior
         self.head = nn.Linear(n_hidden, latent_dim * (2 if gaussian else 1))
+        # Names of what `features` gives, where they say more than a number.
+        self.names = body.feature_names() if isinstance(body, ImageEncoderBody) else None
 
     def hidden(self, x: Tensor) -> Tensor:
         """Return the body's features, (batch, n_hidden)."""
         return self.body(x).flatten(1)
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the body's features, and what `transform` gives as hidden features.
+
+        Those are the same unless the body says otherwise, as those for images do.
+        """
+        if isinstance(self.body, ImageEncoderBody):
+            return self.body.features(x)
+        hidden = self.hidden(x)
+        return hidden, hidden
 
     def posterior(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
         """Location, and scale unless deterministic, before squashing, each (batch, latent_dim)."""

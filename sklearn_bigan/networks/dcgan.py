@@ -1,0 +1,99 @@
+"""Convolutional networks in the manner of DCGAN, for images from 8 x 8 on.
+
+Radford, Metz and Chintala (2016, arXiv:1511.06434): strided convolutions, no pooling, as many
+channels more as the maps get smaller. One description, `scales`, serves all three networks and
+every size: maps are halved, rounding down, as long as 4 pixels are left in either direction.
+"""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_bigan.networks.images import ImageEncoderBody, ImageShape, to_maps, to_rows
+from sklearn_bigan.networks.mlp import SLOPE, layers
+
+KERNEL, STRIDE, PADDING = 4, 2, 1
+LEAST_SIZE = 4
+# Channels of the first map; the next has twice as many, and so on.
+FIRST_CHANNELS, MOST_CHANNELS = 32, 256
+
+# Width of what the discriminator makes of z, and of its features of the pair.
+CODE_WIDTH, JOINT_WIDTH = 256, 256
+
+
+def scales(image_shape: ImageShape) -> list[ImageShape]:
+    """Height, width and channels of the image and of each map after it."""
+    shapes = [image_shape]
+    while min(shapes[-1][:2]) >= STRIDE * LEAST_SIZE:
+        height, width, _ = shapes[-1]
+        channels = min(FIRST_CHANNELS * 2 ** (len(shapes) - 1), MOST_CHANNELS)
+        shapes.append((height // STRIDE, width // STRIDE, channels))
+    return shapes
+
+
+def convolutions(image_shape: ImageShape, *, batch_norm: bool) -> list[nn.Module]:
+    """Strided convolution, optional BatchNorm, LeakyReLU: from each scale to the next."""
+    steps: list[nn.Module] = []
+    for (_, _, n_in), (_, _, n_out) in pairwise(scales(image_shape)):
+        step = nn.Sequential(nn.Conv2d(n_in, n_out, KERNEL, STRIDE, PADDING, bias=not batch_norm))
+        if batch_norm:
+            step.append(nn.BatchNorm2d(n_out))
+        steps.append(step.append(nn.LeakyReLU(SLOPE)))
+    return steps
+
+
+def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> nn.Module:
+    """From x (batch, height * width * channels) to the last maps, as rows."""
+    return ImageEncoderBody(image_shape, convolutions(image_shape, batch_norm=True))
+
+
+class GeneratorBody(nn.Module):
+    """From z (batch, latent_dim) to x before bias and activation: the encoder's way back."""
+
+    def __init__(self, n_features: int, latent_dim: int, image_shape: ImageShape) -> None:
+        super().__init__()
+        upwards = scales(image_shape)[::-1]
+        self.first_shape = height, width, channels = upwards[0]
+        self.first = nn.Linear(latent_dim, height * width * channels, bias=False)
+        self.layers = nn.Sequential(nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE))
+        for small, large in pairwise(upwards):
+            # An odd size was rounded down on the way to the smaller map.
+            lost = large[0] - STRIDE * small[0], large[1] - STRIDE * small[1]
+            self.layers.append(
+                nn.ConvTranspose2d(
+                    small[2], large[2], KERNEL, STRIDE, PADDING, output_padding=lost, bias=False
+                )
+            )
+            if large != image_shape:
+                self.layers.extend([nn.BatchNorm2d(large[2]), nn.LeakyReLU(SLOPE)])
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Images, (batch, height * width * channels)."""
+        return to_rows(self.layers(to_maps(self.first(z), self.first_shape)))
+
+
+class DiscriminatorBody(nn.Module):
+    """A tower for x, a layer for z, and one for both, to features (batch, JOINT_WIDTH).
+
+    No batch norm, see `mlp.DiscriminatorBody`.
+    """
+
+    row_independent = True
+
+    def __init__(self, n_features: int, latent_dim: int, image_shape: ImageShape) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        self.x_tower = nn.Sequential(*convolutions(image_shape, batch_norm=False))
+        # A plain GAN's D sees no z.
+        self.z_tower = nn.Sequential(
+            *layers(latent_dim, [CODE_WIDTH] * (latent_dim > 0), batch_norm=False)
+        )
+        seen = math.prod(scales(image_shape)[-1]) + CODE_WIDTH * (latent_dim > 0)
+        self.joint = nn.Sequential(*layers(seen, [JOINT_WIDTH], batch_norm=False))
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Features of the pairs (x, z)."""
+        towers = [to_rows(self.x_tower(to_maps(x, self.image_shape))), self.z_tower(z)]
+        return self.joint(torch.cat(towers, dim=1))

@@ -1,0 +1,80 @@
+"""Images: rows of X on the outside, feature maps inside the networks."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d
+
+ImageShape = tuple[int, int, int]  # height, width, channels
+
+# Hidden features of images are maxima over so many parts of a map each way, as DCGAN's authors
+# took them: on CIFAR-10 they are worth more to a linear probe than averages, or fewer parts.
+PARTS = 4
+
+
+def to_maps(rows: Tensor, image_shape: ImageShape) -> Tensor:
+    """Rows of flattened channels-last images as (batch, channels, height, width), without a copy.
+
+    What comes out lies in memory as torch's channels-last format, which convolutions on the CPU
+    and on tensor cores like best; and so do the maps that they make of it.
+    """
+    return rows.reshape(len(rows), *image_shape).permute(0, 3, 1, 2)
+
+
+def to_rows(maps: Tensor) -> Tensor:
+    """(batch, channels, height, width) as rows of flattened channels-last images."""
+    return maps.permute(0, 2, 3, 1).flatten(1)
+
+
+def pool(maps: Tensor) -> Tensor:
+    """Maxima over PARTS x PARTS parts of each map, or as many as it has pixels."""
+    return adaptive_max_pool2d(maps, tuple(min(PARTS, n) for n in maps.shape[2:]))
+
+
+class ImageEncoderBody(nn.Module):
+    """From x (batch, height * width * channels) to the last of several layers' maps, as rows.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        Height, width and channels of x.
+    layers : iterable of nn.Module
+        From maps to maps. All of them are looked at for hidden features.
+    """
+
+    def __init__(self, image_shape: ImageShape, layers: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        self.layers = nn.ModuleList(layers)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Return what each layer makes of the images x, (batch, channels, height, width)."""
+        found = [to_maps(x, self.image_shape)]
+        for layer in self.layers:
+            found.append(layer(found[-1]))
+        return found[1:]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the last maps, (batch, height * width * channels)."""
+        return to_rows(self.maps(x)[-1])
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return that, and the pooled maps of all layers, side by side."""
+        maps = self.maps(x)
+        return to_rows(maps[-1]), torch.cat([to_rows(pool(found)) for found in maps], dim=1)
+
+    @torch.no_grad()
+    def feature_names(self) -> list[str]:
+        """Name the pooled maps' columns by layer, part of the image and channel."""
+        height, width, channels = self.image_shape
+        was_training = self.training
+        maps = self.eval().maps(torch.zeros(1, height * width * channels))
+        self.train(was_training)
+        return [
+            f"layer{i}_part{row}_{column}_channel{channel}"
+            for i, shape in enumerate(pool(found).shape[1:] for found in maps)
+            for row in range(shape[1])
+            for column in range(shape[2])
+            for channel in range(shape[0])
+        ]

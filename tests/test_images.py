@@ -1,0 +1,152 @@
+"""The estimator with convolutional networks: what holds for tables holds for images."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from torch import nn
+
+from sklearn_bigan import BiGANTransformer
+
+NETWORKS = ["dcgan", "ali"]
+
+
+def bigan(**parameters) -> BiGANTransformer:
+    defaults = {
+        "n_components": 4,
+        "image_shape": (8, 8),
+        "output_activation": "sigmoid",
+        "max_epochs": 1,
+        "random_state": 0,
+    }
+    return BiGANTransformer(**{**defaults, **parameters})
+
+
+@pytest.fixture
+def images(digits) -> np.ndarray:
+    return digits[:100].copy()
+
+
+def test_images_get_convolutions_and_tables_do_not(images):
+    assert bigan().fit(images).net_.blueprint.network == "dcgan"
+    assert bigan(image_shape=None).fit(images).net_.blueprint.network == "mlp"
+    assert bigan(network="mlp").fit(images).net_.blueprint.network == "mlp"
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("inference", ["adversarial", "latent_regression"])
+def test_the_same_seed_gives_the_same_bits(images, network, inference):
+    # ALI's dropout draws from torch's global generator, which is put back.
+    first, second = (bigan(network=network, inference=inference).fit(images) for _ in range(2))
+    np.testing.assert_array_equal(first.transform(images), second.transform(images))
+    np.testing.assert_array_equal(first.sample(3, 0), second.sample(3, 0))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_rows_are_read_as_images_everywhere(images, network):
+    model = bigan(network=network, posterior="gaussian").fit(images)
+    assert model.transform(images).shape == (100, 4)
+    assert model.inverse_transform(model.transform(images)).shape == images.shape
+    assert model.score_samples(images).shape == (100,)
+    assert np.isfinite(model.score(images))
+    mean, std = model.posterior_moments(images)
+    np.testing.assert_array_equal(mean, model.transform(images))
+    assert std.min() > 0
+    before = model.transform(images)
+    assert np.abs(model.partial_fit(images[:50]).transform(images) - before).max() > 0
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_code_depends_on_its_row_alone(images, network):
+    model = bigan(network=network, features="all").fit(images)
+    alone = np.concatenate([model.transform(row[None]) for row in images[:5]])
+    np.testing.assert_allclose(alone, model.transform(images)[:5], atol=1e-6)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_fresh_process_computes_the_same_bits(images, network, tmp_path):
+    model = bigan(network=network, features="all").fit(images)
+    (tmp_path / "model").write_bytes(pickle.dumps(model))
+    np.save(tmp_path / "X.npy", images)
+    script = """
+import pickle, numpy as np
+with open("model", "rb") as file:
+    np.save("Z.npy", pickle.load(file).transform(np.load("X.npy")))
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=tmp_path, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "Z.npy"), model.transform(images))
+
+
+def test_a_search_over_components_and_networks_runs_in_parallel(images):
+    pipe = Pipeline([("bigan", bigan()), ("clf", LogisticRegression(max_iter=200))])
+    grid = {"bigan__n_components": [2, 8], "bigan__network": ["dcgan", "mlp"]}
+    y = np.arange(100) % 2
+    scores = [
+        GridSearchCV(pipe, grid, cv=2, n_jobs=n_jobs).fit(images, y).cv_results_["mean_test_score"]
+        for n_jobs in (1, 2)
+    ]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_hidden_features_are_named_by_layer_part_and_channel(digits):
+    rows = np.tile(digits[:40], 4)  # 16 x 16
+    model = bigan(image_shape=(16, 16), features="all").fit(rows)
+    names = model.get_feature_names_out()
+    assert names.shape == (model.transform(rows).shape[1],) == (4 + 16 * (32 + 64),)
+    assert list(names[:5]) == [
+        *(f"bigantransformer{i}" for i in range(4)),
+        "bigantransformer_layer0_part0_0_channel0",
+    ]
+    assert names[-1] == "bigantransformer_layer1_part3_3_channel63"
+    hidden = model.set_params(features="hidden")
+    np.testing.assert_array_equal(hidden.get_feature_names_out(), names[4:])
+    assert list(hidden.set_output(transform="pandas").transform(rows).columns) == list(names[4:])
+
+
+def test_hidden_features_are_the_greatest_activations_of_each_part(digits):
+    rows = np.tile(digits[:40], 4)
+    model = bigan(image_shape=(16, 16), features="hidden").fit(rows)
+    names = list(model.get_feature_names_out())
+    # Bright pixels in the lower right of the image change the parts there, of the first layer.
+    changed = rows[:1].reshape(1, 16, 16).copy()
+    changed[0, 14:, 14:] = 1 - changed[0, 14:, 14:]
+    gap = np.abs(model.transform(changed.reshape(1, -1)) - model.transform(rows[:1]))[0]
+    moved = {names[i].split("_part")[1][:3] for i in np.flatnonzero(gap) if "layer0" in names[i]}
+    assert moved == {"3_3"}
+
+
+class Rows(nn.Linear):
+    """A user's body; it is told how to read a row."""
+
+    def __init__(self, n_features, latent_dim, image_shape):
+        assert image_shape == (8, 8, 1)
+        assert n_features == 64
+        super().__init__(n_features, 5)
+
+
+def test_a_users_network_is_told_the_shape_and_the_others_are_convolutional(images):
+    model = bigan(network={"encoder": Rows}, features="hidden").fit(images)
+    assert model.transform(images).shape == (100, 5)
+    generator = model.net_.averaged_.generator
+    assert any(isinstance(layer, nn.ConvTranspose2d) for layer in generator.modules())
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("image_shape", [(64, 64, 3), (128, 128)])
+def test_large_images_train(network, image_shape, monkeypatch):
+    # The figures of health look at 256 samples, which are many such images.
+    monkeypatch.setattr("sklearn_bigan._health.PROBE_ROWS", 8)
+    rows = np.random.default_rng(0).random((8, np.prod(image_shape)), dtype=np.float32)
+    model = bigan(network=network, image_shape=image_shape, n_neighbors=0, batch_size=4)
+    assert np.isfinite(model.fit(rows).reconstruct(rows)).all()
+
+
+def test_the_shape_cannot_change_while_training_goes_on(images):
+    model = bigan().fit(images)
+    with pytest.raises(ValueError, match=r"'image_shape' parameter cannot change.*\(8, 8, 1\)"):
+        model.set_params(image_shape=(4, 16), network="mlp").partial_fit(images)
