@@ -14,6 +14,7 @@ from sklearn_bigan import BiGANTransformer
 from sklearn_bigan._batches import TensorBatches
 from sklearn_bigan._neighbors import neighbor_graph, walk
 from sklearn_bigan._net import LAST_LEARNING_RATE
+from sklearn_bigan._parameters import NEIGHBORS
 
 
 def autoencoder(
@@ -33,7 +34,7 @@ def autoencoder(
     model = BiGANTransformer(max_epochs=0, **parameters).fit(X)
     module = model.net_.averaged_.train()
     rows = torch.from_numpy(X)
-    graph = neighbor_graph(X, model.n_neighbors, model.random_state) if neighbors else None
+    graph = neighbor_graph(X, NEIGHBORS, model.random_state) if neighbors else None
     weights = [*module.encoder.parameters(), *module.generator.parameters()]
     optimizer = torch.optim.Adam(weights, lr=model.learning_rate, fused=True)
     order = torch.Generator().manual_seed(model.random_state)

@@ -30,7 +30,7 @@ def digits(folder: Path) -> Split:
 
 
 def images(name: str, folder: Path) -> Split:
-    """Greyscale images as rows of pixels, permutation-invariant, in the order of the file."""
+    """Images as rows of pixels, channels last, in the order of the file."""
     contents = "X_train, y_train, X_test, y_test, images as uint8"
     with archive(folder / f"{name}.npz", contents) as file:
         X_train, X_test = (

@@ -60,7 +60,7 @@ def run(setting: Line, folder: Path) -> Line:
         **parameters,
     )
     # A batch holds as many partners as rows.
-    paired = model.n_neighbors > 0
+    paired = model.n_neighbors != 0
     batches = math.ceil(len(data[0]) / (model.batch_size // (1 + paired)))
     model.set_params(max_epochs=math.ceil(UPDATES / batches)).fit(data[0])
     trained = bigan(model.net_.averaged_, model.net_.module_.encoder.prior)

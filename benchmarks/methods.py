@@ -26,6 +26,7 @@ PUBLISHED: dict[str, Any] = {
     "cycle_weight": 0.0,
     "latent_cycle_weight": 0.0,
     "n_neighbors": 0,
+    "augmentations": None,
     "ema_decay": 0.0,
 }
 

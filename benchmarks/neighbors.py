@@ -22,7 +22,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.semi_supervised import LabelSpreading
 from table import table
 
-from sklearn_bigan import BiGANTransformer, _neighbors
+from sklearn_bigan import _neighbors
+from sklearn_bigan._parameters import NEIGHBORS
 
 STEPS = (1, 2, 4)
 LABELS = 100
@@ -58,7 +59,7 @@ def spreading(graph: torch.Tensor, y: np.ndarray) -> float:
 def run(setting: Line, folder: Path) -> Line:
     """Find the neighbours as the estimator does, and see what they are worth."""
     X, y, _, _ = load(setting["data"], folder, validate=True)
-    find = partial(_neighbors.neighbor_graph, X, BiGANTransformer().n_neighbors, setting["seed"])
+    find = partial(_neighbors.neighbor_graph, X, NEIGHBORS, setting["seed"])
     if setting["compared by"] == "correlation":
         graph = find()
     else:

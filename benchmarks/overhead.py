@@ -201,7 +201,7 @@ class StockNet(BiGANNet):
 
 def stock_skorch(net: BiGANNet) -> BiGANNet:
     """Return the same net under skorch's own loop."""
-    names = ("lr", *TRAINING)
+    names = ("lr", "n_neighbors", "augmentations", *TRAINING)
     return StockNet(
         net.blueprint,
         x_mean=net.x_mean,

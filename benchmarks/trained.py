@@ -11,7 +11,9 @@ from torch import Tensor
 from sklearn_bigan._inference import map_rows
 from sklearn_bigan._priors import Prior
 from sklearn_bigan._randomness import generator_on
+from sklearn_bigan.networks import dcgan
 from sklearn_bigan.networks.bigan import BiGAN
+from sklearn_bigan.networks.images import pool, to_maps, to_rows
 
 CPU = torch.device("cpu")
 
@@ -37,13 +39,14 @@ def codec(module: BiGAN, **took: Any) -> Trained:
     """E, and the way back by G."""
     encoder = module.encoder
     latent_dim = encoder.latent_dim
+    n_hidden = encoder.n_hidden if encoder.names is None else len(encoder.names)
 
     def both(x: Tensor) -> Tensor:
-        hidden = encoder.hidden(x)
-        return torch.cat([encoder.moments(hidden)[0], hidden], dim=1)
+        hidden, shown = encoder.features(x)
+        return torch.cat([encoder.moments(hidden)[0], shown], dim=1)
 
     def encode(X: np.ndarray) -> dict[str, np.ndarray]:
-        everything = map_rows(both, X, latent_dim + encoder.n_hidden, CPU)
+        everything = map_rows(both, X, latent_dim + n_hidden, CPU)
         z, hidden = everything[:, :latent_dim], everything[:, latent_dim:]
         return {"z": z, "hidden": hidden, "all": everything}
 
@@ -71,15 +74,23 @@ def bigan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
 def plain_gan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
     """E and G of a latent regressor, and what D, which sees x alone, makes of it before its logit.
 
-    The one training has both to offer: the regressor, and a plain GAN's discriminator features.
+    The one training has both to offer: the regressor, and a plain GAN's discriminator features, of
+    images the pooled maps of all layers, as DCGAN's authors took them.
     """
     regressor, discriminator = bigan(module, prior, **took), module.discriminator
+    body = discriminator.body
 
-    def features(X: np.ndarray) -> np.ndarray:
-        width = discriminator.head.in_features
-        return map_rows(lambda x: discriminator.features(x, x[:, :0]), X, width, CPU)
+    def features(x: Tensor) -> Tensor:
+        if not isinstance(body, dcgan.DiscriminatorBody):
+            return discriminator.features(x, x[:, :0])
+        maps, found = to_maps(x, body.image_shape), []
+        for layer in body.x_tower:
+            maps = layer(maps)
+            found.append(to_rows(pool(maps)))
+        return torch.cat(found, dim=1)
 
     def encode(X: np.ndarray) -> dict[str, np.ndarray]:
-        return {**regressor.encode(X), "discriminator": features(X)}
+        width = features(torch.from_numpy(X[:1])).shape[1]
+        return {**regressor.encode(X), "discriminator": map_rows(features, X, width, CPU)}
 
     return replace(regressor, encode=encode)

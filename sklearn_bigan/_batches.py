@@ -42,17 +42,21 @@ class TensorBatches:
             yield self.rows[order[cut]]
 
 
-class NeighborBatches:
-    """One epoch each time it is iterated: every row once, each with a row from its neighbourhood.
+class PairBatches:
+    """One epoch each time it is iterated: every row once, each with a partner.
 
     The first half of a batch are rows in a fresh order, the second half, in the same order, where
-    random walks from them ended.
+    random walks from them ended; without a graph these are the rows themselves.
 
     Parameters
     ----------
-    rows, batch_size, generator
-        As for `TensorBatches`; a batch has half as many pairs.
-    graph : Tensor of shape (n_samples, n_neighbors), dtype int64
+    rows : Tensor of shape (n_samples, n_features)
+        As for `TensorBatches`.
+    n_pairs : int
+        Pairs in a batch. The last batch is what is left; a single pair joins the batch before it.
+    generator : torch.Generator
+        Source of the order and the walks.
+    graph : Tensor of shape (n_samples, n_neighbors), dtype int64, or None
         The neighbours of each row.
     steps : int
         Length of the walks.
@@ -61,24 +65,26 @@ class NeighborBatches:
     def __init__(
         self,
         rows: Tensor,
-        batch_size: int,
+        n_pairs: int,
         generator: torch.Generator,
         *,
-        graph: Tensor,
+        graph: Tensor | None,
         steps: int,
     ) -> None:
         self.rows = rows
-        self.n_pairs = batch_size // 2
+        self.n_pairs = n_pairs
         self.generator = generator
         self.graph = graph
         self.steps = steps
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.n_pairs)
+        return sum(1 for _ in gen_batches(len(self.rows), self.n_pairs, min_batch_size=2))
 
     def __iter__(self) -> Iterator[Tensor]:
         n_rows = len(self.rows)
         order = torch.randperm(n_rows, generator=self.generator, device=self.rows.device)
-        for cut in gen_batches(n_rows, self.n_pairs):
-            ends = walk(self.graph, order[cut], self.steps, self.generator)
+        for cut in gen_batches(n_rows, self.n_pairs, min_batch_size=2):
+            ends = order[cut]
+            if self.graph is not None:
+                ends = walk(self.graph, ends, self.steps, self.generator)
             yield self.rows[torch.cat([order[cut], ends])]

@@ -17,7 +17,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklearn_bigan._device import resolve_device
 from sklearn_bigan._inference import CHUNK_ROWS
 from sklearn_bigan._net import BiGANNet
-from sklearn_bigan._parameters import blueprint_for, check_range, check_unchanged, draw_seed
+from sklearn_bigan._parameters import (
+    augmentations_for,
+    blueprint_for,
+    check_range,
+    check_unchanged,
+    draw_seed,
+    neighbors_for,
+)
 from sklearn_bigan._persistence import net_from_state, net_to_state
 from sklearn_bigan._stopping import Patience
 from sklearn_bigan._training import train
@@ -29,7 +36,6 @@ TRAINING = (
     "cycle_weight",
     "latent_cycle_weight",
     "consistency_weight",
-    "n_neighbors",
     "neighbor_steps",
     "ema_decay",
 )
@@ -114,7 +120,11 @@ class LearningMixin(BaseEstimator):
 
     def _training(self) -> dict[str, Any]:
         """How the net trains; may change from one call to the next."""
-        return {"lr": self.learning_rate} | {name: getattr(self, name) for name in TRAINING}
+        return {name: getattr(self, name) for name in TRAINING} | {
+            "lr": self.learning_rate,
+            "n_neighbors": neighbors_for(self),
+            "augmentations": augmentations_for(self),
+        }
 
     @contextmanager
     def _unchanged_on_failure(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from skorch.utils import TeeGenerator
 from torch import Tensor
 
 from sklearn_bigan._averaging import average, averaged_copy, settle
-from sklearn_bigan._batches import NeighborBatches, TensorBatches
+from sklearn_bigan._batches import PairBatches, TensorBatches
 from sklearn_bigan._gradients import play
 from sklearn_bigan._health import Health, check_finite, health
 from sklearn_bigan._losses import LOSSES
@@ -24,10 +24,12 @@ from sklearn_bigan._randomness import (
 from sklearn_bigan._stopping import HeldOut
 from sklearn_bigan._terms import (
     consistency_loss,
+    contrast_loss,
     cycle_loss,
     latent_cycle_loss,
     latent_regression,
 )
+from sklearn_bigan._views import views
 from sklearn_bigan.networks.bigan import BiGAN, Blueprint, make_bigan
 
 # Adam's decay rates in both papers (ALI prints beta2 as 1 - beta2).
@@ -61,6 +63,8 @@ class BiGANNet(NeuralNet):
         What the terms beside the adversarial loss count for; 0 leaves a term out.
     n_neighbors, neighbor_steps : int
         Size of a row's neighbourhood, and length of the walks that start there. 0: no pairs.
+    augmentations : tuple of str
+        What views of images differ in, see `_views.views`. None: E is shown the rows themselves.
     ema_decay : float
         Of the averages of E's and G's weights, from update to update.
     **kwargs
@@ -80,6 +84,7 @@ class BiGANNet(NeuralNet):
         consistency_weight: float,
         n_neighbors: int,
         neighbor_steps: int,
+        augmentations: tuple[str, ...],
         ema_decay: float,
         **kwargs: Any,
     ) -> None:
@@ -93,6 +98,7 @@ class BiGANNet(NeuralNet):
         self.consistency_weight = consistency_weight
         self.n_neighbors = n_neighbors
         self.neighbor_steps = neighbor_steps
+        self.augmentations = augmentations
         self.ema_decay = ema_decay
         self.n_steps_ = 0
         self.watch_: HeldOut | None = None
@@ -125,18 +131,24 @@ class BiGANNet(NeuralNet):
         self.optimizer_discriminator_.zero_grad()
 
         # Draw z ~ p(z). A row's partner, x', comes from its neighbourhood: the other half of the
-        # batch. Without neighbours it is the row itself.
-        z = encoder.prior.sample(len(batch), self.noise_, batch.device)
-        paired = self.graph_ is not None
-        partner = batch.roll(len(batch) // 2, dims=0) if paired else batch
+        # batch. Without neighbours it is the row itself. Of images E is shown views, of rows and
+        # partners; the game is about the rows.
+        joint = self.blueprint.joint
+        x, shown, partner = batch, batch, batch
+        if self.viewed:
+            x, partner = batch.chunk(2)
+            shown = self._views(batch)
+        elif self.graph_ is not None:
+            partner = batch.roll(len(batch) // 2, dims=0)
+        z = encoder.prior.sample(len(x), self.noise_, batch.device)
 
         # Encode and generate, once each: z_hat ~ q(z | x), x_hat = G(z) and, for the cycle,
         # x_tilde = G(z_hat), in one batch: G's batch statistics are then those of draws and codes
         # together, in training as afterwards. A latent regressor's D sees x alone, and its
         # encoder sees only x_hat.
-        joint = self.blueprint.joint
         with torch.set_grad_enabled(encoder_generator_moves):
-            z_hat = encoder.draw(batch, self.noise_) if joint else z[:, :0]
+            codes = encoder.draw(shown, self.noise_) if joint else z[:, :0]
+            z_hat = codes[: len(x)]
             x_hat, x_tilde = (
                 generator(torch.cat([z, z_hat])).chunk(2) if self.cycled else (generator(z), None)
             )
@@ -160,14 +172,15 @@ class BiGANNet(NeuralNet):
         if encoder_generator_moves and joint:
             total = torch.zeros_like(outcome.encoder_generator_loss)
             if x_tilde is not None:
-                figures["cycle_loss"] = cycle_loss(batch, x_tilde, self.x_std)
+                figures["cycle_loss"] = cycle_loss(x, x_tilde, self.x_std)
                 total = total + self.cycle_weight * figures["cycle_loss"]
             if self.latent_cycle_weight > 0:
                 half = slice(max(2, len(z) // 2))  # of the draws: as good, for half the price
                 figures["latent_cycle_loss"] = latent_cycle_loss(encoder, x_hat[half], z[half])
                 total = total + self.latent_cycle_weight * figures["latent_cycle_loss"]
-            if self.consistency_weight > 0 and paired:
-                figures["consistency_loss"] = consistency_loss(z_hat)
+            if self.consistency_weight > 0 and (self.viewed or self.graph_ is not None):
+                term = contrast_loss if self.viewed else consistency_loss
+                figures["consistency_loss"] = term(codes)
                 total = total + self.consistency_weight * figures["consistency_loss"]
             tensors, gradients = [z_hat, x_hat], [outcome.at_z_hat, outcome.at_x_hat]
             if total.requires_grad:
@@ -209,6 +222,16 @@ class BiGANNet(NeuralNet):
             cycled=self.cycled,
             anew=anew,
         )
+
+    def _views(self, batch: Tensor) -> Tensor:
+        shape = self.blueprint.image_shape
+        assert shape is not None  # there are no augmentations without
+        return views(batch, shape, self.augmentations, self.noise_, self.x_std)
+
+    @property
+    def viewed(self) -> bool:
+        """Whether E is shown views of images."""
+        return bool(self.augmentations) and self.blueprint.joint
 
     @property
     def cycled(self) -> bool:
@@ -286,12 +309,16 @@ class BiGANNet(NeuralNet):
             return super().get_iterator(dataset, training)
         return self.batches()
 
-    def batches(self) -> TensorBatches | NeighborBatches:
+    def batches(self) -> TensorBatches | PairBatches:
         """Return the rows as batches, in a new order each time they are gone through."""
-        if self.graph_ is None:
+        if self.graph_ is None and not self.viewed:
             return TensorBatches(self.rows_, self.batch_size, self.order_)
-        return NeighborBatches(
-            self.rows_, self.batch_size, self.order_, graph=self.graph_, steps=self.neighbor_steps
+        return PairBatches(
+            self.rows_,
+            self.batch_size if self.viewed else self.batch_size // 2,
+            self.order_,
+            graph=self.graph_,
+            steps=self.neighbor_steps,
         )
 
     @property

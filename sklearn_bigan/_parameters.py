@@ -11,6 +11,7 @@ from torch import nn
 
 from sklearn_bigan._losses import LOSSES
 from sklearn_bigan._priors import PRIORS
+from sklearn_bigan._views import AUGMENTATIONS
 from sklearn_bigan.networks.bigan import IMAGE_BODIES, ROLES, Blueprint, default_network
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
 from sklearn_bigan.networks.images import ImageShape
@@ -28,12 +29,13 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "network": [StrOptions({"auto", "mlp", *IMAGE_BODIES}), dict],
     "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
     "image_shape": ["array-like", None],
+    "augmentations": [StrOptions({"auto"}), "array-like", None],
     "output_activation": [StrOptions(set(OUTPUT_RANGES))],
     "features": [StrOptions(set(FEATURES))],
     "cycle_weight": [Interval(Real, 0, None, closed="left")],
     "latent_cycle_weight": [Interval(Real, 0, None, closed="left")],
     "consistency_weight": [Interval(Real, 0, None, closed="left")],
-    "n_neighbors": [Interval(Integral, 0, None, closed="left")],
+    "n_neighbors": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
     "neighbor_steps": [Interval(Integral, 1, None, closed="left")],
     "ema_decay": [Interval(Real, 0, 1, closed="left")],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -54,6 +56,14 @@ CONSTRAINTS: dict[str, list[Any]] = {
 # Two hidden layers of this width, and of that from so many rows on: with many rows wide networks
 # give better codes, with few they only take longer.
 WIDTH, LARGE_WIDTH, MANY_ROWS = 256, 512, 10_000
+
+# Neighbours of a row of a table. Images near by pixels are often of different things: on CIFAR-10
+# three in ten neighbours share a class, and features are worse for them.
+NEIGHBORS = 10
+
+# "color", too, changes images of one channel: how bright they are. "flip" is not for all images:
+# a digit in a mirror is no digit.
+COMMON_AUGMENTATIONS = ("crop", "color")
 
 # Of less than so many pixels a side, no convolution with stride leaves a map.
 LEAST_IMAGE = 8
@@ -131,6 +141,33 @@ def _image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
             f"height * width * channels. X has {n_features}; {advice}."
         )
     return height, width, channels
+
+
+def neighbors_for(estimator: Any) -> int:
+    """Return how many neighbours a row may have for a partner."""
+    if estimator.n_neighbors != "auto":
+        return int(estimator.n_neighbors)
+    return NEIGHBORS if estimator.image_shape is None else 0
+
+
+def augmentations_for(estimator: Any) -> tuple[str, ...]:
+    """Return what the views of images differ in; nothing for tables."""
+    chosen = estimator.augmentations
+    if chosen is None or (isinstance(chosen, str) and estimator.image_shape is None):
+        return ()
+    if isinstance(chosen, str):
+        return COMMON_AUGMENTATIONS
+    if not set(chosen) <= set(AUGMENTATIONS):
+        raise ValueError(
+            f"The 'augmentations' parameter of BiGANTransformer must be 'auto', None or some of "
+            f"{AUGMENTATIONS}. Got {chosen!r} instead."
+        )
+    if len(chosen) and estimator.image_shape is None:
+        raise ValueError(
+            f"augmentations={chosen!r} needs images. Got image_shape=None; say how to read a row "
+            f"of X, image_shape=(height, width) or (height, width, channels)."
+        )
+    return tuple(chosen)
 
 
 def _network(

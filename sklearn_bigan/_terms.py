@@ -2,13 +2,17 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.nn.functional import cross_entropy, mse_loss, normalize
 
 from sklearn_bigan.networks.encoder import Encoder
 
 # Weight of the latent regression loss in G's gradient. BiGAN's authors: 0.25 in the joint latent
 # regressor, "1 results in a degenerate solution"; the plain latent regressor leaves G alone.
 REGRESSION_WEIGHT_IN_G = {"latent_regression": 0.0, "joint_latent_regression": 0.25}
+
+
+# Of the similarities that a view's partner is told by.
+TEMPERATURE = 0.2
 
 
 def cycle_loss(x: Tensor, x_tilde: Tensor, x_std: float) -> Tensor:
@@ -25,6 +29,18 @@ def consistency_loss(z_hat: Tensor) -> Tensor:
     """||E(x) - E(x')||^2 for the rows x in the batch's first half and x', their partners."""
     first, second = z_hat.chunk(2)
     return mse_loss(first, second)
+
+
+def contrast_loss(z_hat: Tensor) -> Tensor:
+    """Tell each code's partner among all others of the batch, by cosines: SimCLR's NT-Xent.
+
+    -log softmax_j(cos(z_i, z_j) / TEMPERATURE) at the partner of i, j running over all but i.
+    """
+    directions = normalize(z_hat, dim=1)
+    similarity = directions @ directions.T / TEMPERATURE
+    itself = torch.eye(len(z_hat), dtype=torch.bool, device=z_hat.device)
+    partners = torch.arange(len(z_hat), device=z_hat.device).roll(len(z_hat) // 2)
+    return cross_entropy(similarity.masked_fill(itself, -torch.inf), partners)
 
 
 def latent_regression(

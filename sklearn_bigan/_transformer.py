@@ -74,25 +74,33 @@ class BiGANTransformer(
     image_shape : None, (height, width) or (height, width, channels), default=None
         How to read a row of X as an image, flattened with its channels last. The networks "dcgan"
         and "ali" take any from 8 x 8 pixels on.
+    augmentations : "auto", None or array-like of {"crop", "flip", "color"}, default="auto"
+        Of images E is shown views in training, two of each, whose codes shall be alike: of a frame
+        in the image ("crop"), mirrored or not ("flip"), of changed contrast and brightness, or
+        grey ("color"). G and D know the images themselves. "auto" is ("crop", "color") where
+        `image_shape` is given; add "flip" where mirror images are of the same kind. None: no views.
     output_activation : {"identity", "sigmoid", "tanh"}, default="identity"
         Range of G: everything, [0, 1] or [-1, 1]. X must lie in it.
     features : {"latent", "hidden", "all"}, default="latent"
-        What `transform` returns: z; the encoder's last hidden features; z followed by them. May
-        be changed after `fit`.
+        What `transform` returns: z; the encoder's last hidden features; z followed by them. Of
+        images, hidden features are the means over each quarter of every layer's maps. May be
+        changed after `fit`.
     cycle_weight : float, default=50.0
         Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2.
     latent_cycle_weight : float, default=5.0
         Weight, at least 0, of the mean squared error of E(G(z)) as an estimate of z.
     consistency_weight : float, default=50.0
         Weight, at least 0, of the mean squared difference between the codes of a row and of its
-        partner. Of no effect where `n_neighbors` is 0.
-    n_neighbors : int, default=10
+        partner; of no effect where `n_neighbors` is 0. Of views it is the weight of NT-Xent [5]_:
+        the cross-entropy of telling a code's partner among all codes of the batch.
+    n_neighbors : int or "auto", default="auto"
         Each row of a batch gets a partner from its neighbourhood, which D sees in its place: the
         end of a random walk over that many nearest rows, or one in a hundred rows if that is less
-        (but 3). 0: no partners. Nearest are rows by Euclidean distance; those of more than 50
-        columns by correlation, within their 50 leading principal components. Rows are compared
-        with each other before training begins, within random blocks of 65,536: on one core a
-        quarter of a minute for each block.
+        (but 3). 0: the row itself. "auto" is 10, and 0 where `image_shape` is given: views tell
+        more of photographs than their neighbours by pixels. Nearest are rows by Euclidean
+        distance; those of more than 50 columns by correlation, within their 50 leading principal
+        components. Rows are compared with each other before training begins, within random blocks
+        of 65,536: on one core a quarter of a minute for each block.
     neighbor_steps : int, default=2
         Steps of that walk, at least 1.
     ema_decay : float, default=0.999
@@ -102,11 +110,13 @@ class BiGANTransformer(
         Adam's step size, above 0, for all three networks (beta1 0.5, beta2 0.999). In `fit` it
         stays for half of the training, and then falls in a line to a hundredth.
     batch_size : int, default=128
-        Rows in an update, at least 2; half of them are partners unless `n_neighbors` is 0.
+        Rows in an update, at least 2; half of them are partners unless `n_neighbors` is 0. Of
+        images it is so many rows, and as many partners for E.
     max_epochs : int or "auto", default="auto"
         Passes over X in `fit`. "auto" takes five updates for each of the first 100 rows and two
-        for each further one, 15,000 at most, in whole passes. 0 leaves the networks as initialised:
-        the untrained encoder, a baseline that every result should be held against.
+        for each further one, 15,000 at most, or 5,000 of images, in whole passes. 0 leaves the
+        networks as initialised: the untrained encoder, a baseline that every result should be held
+        against.
     early_stopping : bool, default=False
         Whether `fit` holds out rows, and ends with the weights that reconstruct them best.
     validation_fraction : float, default=0.1
@@ -181,6 +191,8 @@ class BiGANTransformer(
        Matching. NIPS 2017, arXiv:1709.01215.
     .. [4] Radford, Metz, Chintala. Unsupervised Representation Learning with Deep Convolutional
        Generative Adversarial Networks. ICLR 2016, arXiv:1511.06434.
+    .. [5] Chen, Kornblith, Norouzi, Hinton. A Simple Framework for Contrastive Learning of Visual
+       Representations. ICML 2020, arXiv:2002.05709.
 
     Examples
     --------
@@ -207,12 +219,13 @@ class BiGANTransformer(
         network: str | Mapping[str, Callable[..., torch.nn.Module]] = "auto",
         hidden_layer_sizes: str | tuple[int, ...] = "auto",
         image_shape: tuple[int, ...] | None = None,
+        augmentations: str | tuple[str, ...] | None = "auto",
         output_activation: str = "identity",
         features: str = "latent",
         cycle_weight: float = 50.0,
         latent_cycle_weight: float = 5.0,
         consistency_weight: float = 50.0,
-        n_neighbors: int = 10,
+        n_neighbors: int | str = "auto",
         neighbor_steps: int = 2,
         ema_decay: float = 0.999,
         learning_rate: float = 2e-3,
@@ -237,6 +250,7 @@ class BiGANTransformer(
         self.network = network
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
+        self.augmentations = augmentations
         self.output_activation = output_activation
         self.features = features
         self.cycle_weight = cycle_weight

@@ -6,12 +6,15 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from torch import nn
 
 from sklearn_bigan import BiGANTransformer
+from sklearn_bigan._views import views
+from sklearn_bigan.networks import dcgan
 
 NETWORKS = ["dcgan", "ali"]
 
@@ -97,27 +100,27 @@ def test_hidden_features_are_named_by_layer_part_and_channel(digits):
     rows = np.tile(digits[:40], 4)  # 16 x 16
     model = bigan(image_shape=(16, 16), features="all").fit(rows)
     names = model.get_feature_names_out()
-    assert names.shape == (model.transform(rows).shape[1],) == (4 + 16 * (32 + 64),)
+    assert names.shape == (model.transform(rows).shape[1],) == (4 + 4 * (32 + 64),)
     assert list(names[:5]) == [
         *(f"bigantransformer{i}" for i in range(4)),
         "bigantransformer_layer0_part0_0_channel0",
     ]
-    assert names[-1] == "bigantransformer_layer1_part3_3_channel63"
+    assert names[-1] == "bigantransformer_layer1_part1_1_channel63"
     hidden = model.set_params(features="hidden")
     np.testing.assert_array_equal(hidden.get_feature_names_out(), names[4:])
     assert list(hidden.set_output(transform="pandas").transform(rows).columns) == list(names[4:])
 
 
-def test_hidden_features_are_the_greatest_activations_of_each_part(digits):
+def test_hidden_features_are_means_over_quarters_of_the_maps(digits):
     rows = np.tile(digits[:40], 4)
     model = bigan(image_shape=(16, 16), features="hidden").fit(rows)
     names = list(model.get_feature_names_out())
-    # Bright pixels in the lower right of the image change the parts there, of the first layer.
+    # Pixels in the lower right of the image change the first layer's means there.
     changed = rows[:1].reshape(1, 16, 16).copy()
     changed[0, 14:, 14:] = 1 - changed[0, 14:, 14:]
     gap = np.abs(model.transform(changed.reshape(1, -1)) - model.transform(rows[:1]))[0]
     moved = {names[i].split("_part")[1][:3] for i in np.flatnonzero(gap) if "layer0" in names[i]}
-    assert moved == {"3_3"}
+    assert moved == {"1_1"}
 
 
 class Rows(nn.Linear):
@@ -150,3 +153,76 @@ def test_the_shape_cannot_change_while_training_goes_on(images):
     model = bigan().fit(images)
     with pytest.raises(ValueError, match=r"'image_shape' parameter cannot change.*\(8, 8, 1\)"):
         model.set_params(image_shape=(4, 16), network="mlp").partial_fit(images)
+
+
+class Seen(nn.Module):
+    """The package's own body, and what it was shown in training."""
+
+    row_independent = True
+
+    def __init__(self, body, **sizes):
+        super().__init__()
+        self.body = body(**sizes)
+        self.shown = []
+
+    def forward(self, x, *z):
+        if torch.is_grad_enabled():
+            self.shown.append(x.detach().clone())
+        return self.body(x, *z)
+
+
+def seeing_encoder(**sizes):
+    return Seen(dcgan.encoder_body, **sizes)
+
+
+def seeing_discriminator(**sizes):
+    return Seen(dcgan.DiscriminatorBody, **sizes)
+
+
+@pytest.mark.parametrize("n_neighbors", [0, 3])
+def test_the_encoder_is_shown_views_and_the_discriminator_the_rows(images, n_neighbors):
+    network = {"encoder": seeing_encoder, "discriminator": seeing_discriminator}
+    model = bigan(network=network, n_neighbors=n_neighbors, batch_size=32).fit(images)
+
+    def is_a_row(x):
+        return torch.cdist(x, torch.from_numpy(images)).amin(1) < 1e-5
+
+    steps = list(
+        zip(
+            model.net_.module_.encoder.body.shown[::2],  # the others are samples, for the cycle
+            model.net_.module_.discriminator.body.shown,
+            strict=True,
+        )
+    )
+    assert len(steps) == 4
+    for shown, pairs in steps:
+        n = len(pairs) // 2  # rows, then samples
+        assert len(shown) == 2 * n
+        assert is_a_row(pairs[:n]).all()
+        assert is_a_row(shown).float().mean() < 0.1
+
+
+def test_codes_of_views_of_an_image_are_alike(images):
+    rows = np.repeat(images, 3, axis=0)
+    trained, untrained = (
+        bigan(n_components=16, max_epochs=epochs, batch_size=50).fit(rows) for epochs in (20, 0)
+    )
+    one, other = (
+        views(torch.from_numpy(images), (8, 8, 1), ("crop", "color"), generator, 0.3).numpy()
+        for generator in (torch.Generator().manual_seed(seed) for seed in (0, 1))
+    )
+
+    def found(model):
+        a, b = (
+            codes / np.linalg.norm(codes, axis=1, keepdims=True)
+            for codes in (model.transform(one), model.transform(other))
+        )
+        return np.mean((a @ b.T).argmax(1) == np.arange(len(a)))
+
+    assert found(trained) > 2 * found(untrained)
+
+
+def test_without_augmentations_images_are_trained_on_as_tables_are(images):
+    model = bigan(augmentations=None).fit(images)
+    assert not model.net_.viewed
+    assert len(model.history_) == 1

@@ -29,6 +29,7 @@ LAYERS = {
     "_stopping": ENGINE,
     "_terms": ENGINE,
     "_training": ENGINE,
+    "_views": TORCH_ONLY,
     "_encoding": ESTIMATORS,
     "_generation": ESTIMATORS,
     "_learning": ESTIMATORS,

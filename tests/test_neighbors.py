@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from sklearn_bigan import _neighbors
-from sklearn_bigan._batches import NeighborBatches
+from sklearn_bigan._batches import PairBatches
 from sklearn_bigan._neighbors import neighbor_graph, walk
 
 # Two clumps of 20 rows each, far apart.
@@ -117,8 +117,8 @@ def test_a_walk_takes_each_neighbour_equally_often():
 
 
 def test_an_epoch_has_every_row_once_with_a_partner_of_its_clump():
-    batches = NeighborBatches(
-        torch.from_numpy(ROWS), 12, generator(), graph=neighbor_graph(ROWS, 4, 0), steps=3
+    batches = PairBatches(
+        torch.from_numpy(ROWS), 6, generator(), graph=neighbor_graph(ROWS, 4, 0), steps=3
     )
     seen = []
     for batch in batches:
@@ -129,3 +129,12 @@ def test_an_epoch_has_every_row_once_with_a_partner_of_its_clump():
     assert len(seen) == len(batches) == 7
     rows = torch.cat(seen)
     assert torch.equal(rows[rows[:, 0].argsort()], torch.from_numpy(ROWS[ROWS[:, 0].argsort()]))
+
+
+def test_without_a_graph_each_row_is_its_own_partner():
+    rows = torch.arange(7.0).unsqueeze(1)
+    batches = list(PairBatches(rows, 3, generator(), graph=None, steps=2))
+    assert [len(batch) for batch in batches] == [6, 8]  # a single pair joins the one before it
+    for batch in batches:
+        one, other = batch.chunk(2)
+        assert torch.equal(one, other)

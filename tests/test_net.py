@@ -30,6 +30,7 @@ PUBLISHED = {
     "consistency_weight": 0.0,
     "n_neighbors": 0,
     "neighbor_steps": 2,
+    "augmentations": (),
     "ema_decay": 0.0,
 }
 
@@ -236,6 +237,7 @@ TERMS = {
     "consistency_weight": 5.0,
     "n_neighbors": 3,
     "neighbor_steps": 2,
+    "augmentations": (),
     "ema_decay": 0.9,
 }
 
@@ -343,11 +345,12 @@ def test_a_single_step_is_taken_at_full_learning_rate():
     ("n_rows", "updates"), [(40, 200), (100, 500), (101, 502), (7350, 15_000), (500_000, 15_000)]
 )
 def test_the_length_of_training_follows_the_rows(n_rows, updates):
-    assert training.length(n_rows) == updates
+    assert training.length(n_rows, of_images=False) == updates
+    assert training.length(n_rows, of_images=True) == min(5_000, updates)
 
 
 def test_training_is_of_that_length_in_whole_epochs(monkeypatch):
-    monkeypatch.setattr("sklearn_bigan._training.length", lambda n_rows: 23)
+    monkeypatch.setattr("sklearn_bigan._training.length", lambda n_rows, of_images: 23)
     made = net()
     train(made, None)  # five batches an epoch
     assert made.n_steps_ == 25

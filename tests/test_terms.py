@@ -1,9 +1,17 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from sklearn_bigan._priors import NormalPrior
-from sklearn_bigan._terms import consistency_loss, cycle_loss, latent_cycle_loss
+from sklearn_bigan._terms import (
+    TEMPERATURE,
+    consistency_loss,
+    contrast_loss,
+    cycle_loss,
+    latent_cycle_loss,
+)
 from sklearn_bigan.networks.encoder import Encoder
 
 
@@ -44,3 +52,22 @@ def test_consistency_draws_the_codes_of_partners_together():
     loss.backward()
     expected = torch.tensor([[-0.5, 0.0], [0.0, -1.5], [0.5, 0.0], [0.0, 1.5]])
     torch.testing.assert_close(z_hat.grad, expected)
+
+
+def test_contrast_tells_each_partner_among_all_other_codes():
+    # Rows 0 and 2 point one way, 1 and 3 at a right angle; lengths do not matter.
+    z_hat = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
+    partner, other = math.exp(1 / TEMPERATURE), math.exp(0 / TEMPERATURE)
+    expected = -math.log(partner / (partner + 2 * other))
+    assert float(contrast_loss(z_hat)) == pytest.approx(expected)
+
+
+def test_contrast_draws_partners_together_and_others_apart():
+    z_hat = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [-0.8, 0.6]], requires_grad=True)
+    before = contrast_loss(z_hat)
+    before.backward()
+    stepped = z_hat.detach() - 0.1 * z_hat.grad
+    assert contrast_loss(stepped) < before
+    one, other = torch.nn.functional.cosine_similarity(*stepped.chunk(2))
+    assert one > 0.6
+    assert other > 0.6

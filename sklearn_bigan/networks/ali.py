@@ -9,6 +9,7 @@ than 64 pixels are halved first.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -149,12 +150,11 @@ def steps(image_shape: ImageShape) -> list[Step]:
 
 
 class Maxout(nn.Module):
-    """The greatest of every MAXOUT_PIECES channels."""
+    """The greatest of MAXOUT_PIECES channels, of each part of them one."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, ...) to (batch, channels / MAXOUT_PIECES, ...)."""
-        n_rows, channels, *sizes = x.shape
-        return x.reshape(n_rows, channels // MAXOUT_PIECES, MAXOUT_PIECES, *sizes).amax(2)
+        return reduce(torch.maximum, x.chunk(MAXOUT_PIECES, dim=1))
 
 
 def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> nn.Module:
@@ -169,7 +169,8 @@ def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> n
         layers.append([nn.Conv2d(n_in, width, 1, bias=False), nn.BatchNorm2d(width)])
         n_in = width
     body = ImageEncoderBody(
-        image_shape, [nn.Sequential(*layer, nn.LeakyReLU(table.slope)) for layer in layers]
+        image_shape,
+        [nn.Sequential(*layer, nn.LeakyReLU(table.slope, inplace=True)) for layer in layers],
     )
     initialise(body)
     return body
@@ -186,10 +187,10 @@ class GeneratorBody(nn.Module):
         for step in reversed(steps(image_shape)):
             layers.extend(step.transposed(n_in))
             n_in = step.undone_channels
-            layers.extend([nn.BatchNorm2d(n_in), nn.LeakyReLU(table.slope)])
+            layers.extend([nn.BatchNorm2d(n_in), nn.LeakyReLU(table.slope, inplace=True)])
         for width in table.generator_widths:
             layers.append(nn.Conv2d(n_in, width, 1, bias=False))
-            layers.extend([nn.BatchNorm2d(width), nn.LeakyReLU(table.slope)])
+            layers.extend([nn.BatchNorm2d(width), nn.LeakyReLU(table.slope, inplace=True)])
             n_in = width
         layers.append(nn.Conv2d(n_in, image_shape[2], 1, bias=False))
         self.layers = nn.Sequential(*layers)
@@ -211,7 +212,7 @@ class DiscriminatorBody(nn.Module):
         pieces = MAXOUT_PIECES if table.maxout else 1
 
         def activation() -> nn.Module:
-            return Maxout() if table.maxout else nn.LeakyReLU(table.slope)
+            return Maxout() if table.maxout else nn.LeakyReLU(table.slope, inplace=True)
 
         def dense(n_in: int, widths: Iterable[int], dropout: tuple[float, float]) -> nn.Sequential:
             layers: list[nn.Module] = []

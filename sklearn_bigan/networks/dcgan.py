@@ -2,7 +2,7 @@
 
 Radford, Metz and Chintala (2016, arXiv:1511.06434): strided convolutions, no pooling, as many
 channels more as the maps get smaller. One description, `scales`, serves all three networks and
-every size: maps are halved, rounding down, as long as 4 pixels are left in either direction.
+every size: maps are halved, rounding down, as long as 3 pixels are left in either direction.
 """
 
 import math
@@ -15,7 +15,7 @@ from sklearn_bigan.networks.images import ImageEncoderBody, ImageShape, to_maps,
 from sklearn_bigan.networks.mlp import SLOPE, layers
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
-LEAST_SIZE = 4
+LEAST_SIZE = 3
 # Channels of the first map; the next has twice as many, and so on.
 FIRST_CHANNELS, MOST_CHANNELS = 32, 256
 
@@ -40,7 +40,7 @@ def convolutions(image_shape: ImageShape, *, batch_norm: bool) -> list[nn.Module
         step = nn.Sequential(nn.Conv2d(n_in, n_out, KERNEL, STRIDE, PADDING, bias=not batch_norm))
         if batch_norm:
             step.append(nn.BatchNorm2d(n_out))
-        steps.append(step.append(nn.LeakyReLU(SLOPE)))
+        steps.append(step.append(nn.LeakyReLU(SLOPE, inplace=True)))
     return steps
 
 
@@ -57,7 +57,7 @@ class GeneratorBody(nn.Module):
         upwards = scales(image_shape)[::-1]
         self.first_shape = height, width, channels = upwards[0]
         self.first = nn.Linear(latent_dim, height * width * channels, bias=False)
-        self.layers = nn.Sequential(nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE))
+        self.layers = nn.Sequential(nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE, inplace=True))
         for small, large in pairwise(upwards):
             # An odd size was rounded down on the way to the smaller map.
             lost = large[0] - STRIDE * small[0], large[1] - STRIDE * small[1]
@@ -67,7 +67,7 @@ class GeneratorBody(nn.Module):
                 )
             )
             if large != image_shape:
-                self.layers.extend([nn.BatchNorm2d(large[2]), nn.LeakyReLU(SLOPE)])
+                self.layers.extend([nn.BatchNorm2d(large[2]), nn.LeakyReLU(SLOPE, inplace=True)])
 
     def forward(self, z: Tensor) -> Tensor:
         """Images, (batch, height * width * channels)."""

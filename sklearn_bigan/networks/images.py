@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_max_pool2d
+from torch.nn.functional import adaptive_avg_pool2d
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 
-# Hidden features of images are maxima over so many parts of a map each way, as DCGAN's authors
-# took them: on CIFAR-10 they are worth more to a linear probe than averages, or fewer parts.
-PARTS = 4
+# Hidden features of images are means over so many parts of a map each way. Trained features are
+# worth more to a linear probe on CIFAR-10 as means than as maxima, which DCGAN's authors took, and
+# hardly more with 4 parts, of which there are four times as many.
+PARTS = 2
 
 
 def to_maps(rows: Tensor, image_shape: ImageShape) -> Tensor:
@@ -28,8 +29,9 @@ def to_rows(maps: Tensor) -> Tensor:
 
 
 def pool(maps: Tensor) -> Tensor:
-    """Maxima over PARTS x PARTS parts of each map, or as many as it has pixels."""
-    return adaptive_max_pool2d(maps, tuple(min(PARTS, n) for n in maps.shape[2:]))
+    """Means over PARTS x PARTS parts of each map, or as many as it has pixels."""
+    height, width = maps.shape[2:]
+    return adaptive_avg_pool2d(maps, (min(PARTS, height), min(PARTS, width)))
 
 
 class ImageEncoderBody(nn.Module):

@@ -1,0 +1,264 @@
+"""Images: what convolutional features are worth to a linear SVM, and what G makes of codes.
+
+Each run trains one method with one seed on one data set and appends one JSON line to the data
+set's file in results/. Runs that the file already holds are not repeated.
+
+    python benchmarks/images.py cifar10 mnist --jobs 2
+    python benchmarks/images.py cifar10 --validate --methods bigan --learning-rate 2e-4
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from classifier import Classifier, frechet_distance, predict, train_classifier
+from data import FOLDER, Split, split
+from data import images as load_images
+from distributions import c2st, some
+from measures import C2ST_ROWS, reconstruction
+from methods import METHODS, affordable_epochs, estimator
+from runs import RESULTS, Line, exit_if_some_failed, read, resume
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from table import Figure, probe, table
+from table import split as split_line
+from trained import Trained
+
+from sklearn_bigan import BiGANTransformer
+
+LABELS = (100, 1000, 4000)
+DRAWS = 10
+# The SVM's C, by three-fold cross-validation on the labelled rows of the first draw; with all
+# labels, which take minutes a fit, that of 4000.
+GRID = {"linearsvc__C": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]}
+FOLDS = 3
+REPRESENTATIONS = ("z", "hidden", "all", "discriminator")
+
+FRECHET_ROWS = 10_000
+# That the pace of training is measured on.
+TRIAL_ROWS = 6_400
+SEEDS = {"default": 3, "autoencoder": 3, "bigan": 3}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How a data set is read and trained on; `minutes` are of one core."""
+
+    file: str
+    image_shape: tuple[int, int, int]
+    n_components: int
+    minutes: float
+
+
+DATA = {
+    "cifar10": Facts("cifar10_subset", (32, 32, 3), 64, 30.0),
+    "mnist": Facts("mnist", (28, 28, 1), 50, 10.0),
+    "fashion_mnist": Facts("fashion_mnist", (28, 28, 1), 50, 10.0),
+    "olivetti": Facts("olivetti", (64, 64, 1), 64, 10.0),
+}
+
+
+def pixels(X: np.ndarray, seconds: float, marks: Any, **parameters: Any) -> Trained:
+    """Return the rows themselves."""
+    return Trained(lambda X: {"z": X})
+
+
+def timed(X: np.ndarray, seconds: float, marks: Any, **parameters: Any) -> Trained:
+    """Any setting of the estimator, for as many epochs as it can pay: the learning rate falls."""
+    part = X[:TRIAL_ROWS]
+    settings = {name: value for name, value in parameters.items() if name != "view"}
+    epochs = affordable_epochs(part, seconds, **settings) * len(part) / len(X)
+    # Should the machine turn slower than in the trial, a little more is granted.
+    return estimator(X, 1.1 * seconds, marks, max_epochs=max(1, round(epochs)), **parameters)
+
+
+WAYS: dict[str, tuple[Callable[..., Trained], dict[str, Any]]] = {
+    "pixels": (pixels, {}),
+    **{name: METHODS[name] for name in ("pca", "untrained", "autoencoder")},
+    **{
+        name: (timed, METHODS[name][1]) for name in ("latent_regression", "bigan", "ali", "default")
+    },
+}
+
+
+def svm(C: float = 1.0) -> Pipeline:
+    """L2-SVM on standardised features."""
+    return make_pipeline(StandardScaler(), LinearSVC(C=C, dual="auto", max_iter=300))
+
+
+def accuracies(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Line:
+    """Accuracy with few labels, the mean over stratified draws, and with all."""
+    found: dict[str, Figure] = {}
+    C = 1e-2
+    for n in LABELS:
+        if n > len(y_train) - len(np.unique(y_train)):
+            found[f"svm_{n}"] = None
+            continue
+        scores = []
+        for draw in range(DRAWS):
+            few, _ = train_test_split(
+                np.arange(len(y_train)), train_size=n, stratify=y_train, random_state=draw
+            )
+            if draw == 0:
+                C = chosen(F_train[few], y_train[few])
+            scores.append(svm(C).fit(F_train[few], y_train[few]).score(F, y))
+        found[f"svm_{n}"] = float(np.mean(scores))
+    if len(y_train) <= max(LABELS):
+        C = chosen(F_train, y_train)
+    found["svm_all"] = float(svm(C).fit(F_train, y_train).score(F, y))
+    return found
+
+
+def chosen(F: np.ndarray, y: np.ndarray) -> float:
+    """Return the best C of the grid."""
+    search = GridSearchCV(svm(), GRID, cv=FOLDS).fit(F, y)
+    return float(search.best_params_["linearsvc__C"])
+
+
+def generation(trained: Trained, model: Classifier, data: Split) -> Line:
+    """Ask the classifier what it sees in test rows, in their reconstructions and in samples."""
+    X_train, y_train, X_test, y_test = data
+    labels = np.searchsorted(np.unique(y_train), y_test)
+    figures: Line = dict.fromkeys(("reconstructions_in_class", "classes_found", "largest_class"))
+    figures |= dict.fromkeys(("frechet", "c2st"))
+    figures["originals_in_class"] = float(np.mean(predict(model, X_test) == labels))
+    if trained.reconstruct is not None:
+        seen = predict(model, trained.reconstruct(X_test))
+        figures["reconstructions_in_class"] = float(np.mean(seen == labels))
+    if trained.sample is not None:
+        rows = some(X_train, FRECHET_ROWS)
+        samples = trained.sample(len(rows))
+        shares = np.bincount(predict(model, samples)) / len(samples)
+        figures["classes_found"] = int(np.sum(shares > 0))
+        figures["largest_class"] = float(shares.max())
+        figures["frechet"] = frechet_distance(model, rows, samples)
+        held_out = some(X_test, C2ST_ROWS)
+        figures["c2st"] = c2st(held_out, samples[: len(held_out)])
+    return figures
+
+
+def run(setting: Line, folder: Path) -> Line:
+    """Train and measure; return the figures."""
+    facts = DATA[setting["data"]]
+    data = load_images(facts.file, folder)
+    if setting["validate"]:
+        data = split(*data[:2], seed=1)
+    X_train, y_train, X_test, y_test = data
+    train, parameters = WAYS[setting["method"]]
+    trained = train(
+        X_train,
+        60 * setting["minutes"],
+        [],
+        n_components=setting["n_components"],
+        image_shape=facts.image_shape,
+        output_activation="sigmoid",
+        learning_rate=setting["learning_rate"],
+        random_state=setting["seed"],
+        device="cpu",
+        **parameters,
+    )
+    start = time.process_time()
+    F_test = trained.encode(X_test)
+    encoding = time.process_time() - start
+    F_train = trained.encode(X_train)
+    figures: Line = {
+        name: accuracies(F_train[name], y_train, F_test[name], y_test) if name in F_test else None
+        for name in REPRESENTATIONS
+    }
+    figures |= reconstruction(trained, X_test, X_train.mean(axis=0))
+    figures |= generation(trained, train_classifier(X_train, y_train, facts.image_shape), data)
+    return figures | {
+        "seconds": round(trained.seconds, 1),
+        "updates": trained.updates,
+        "images_per_second_encoding": round(len(X_test) / encoding),
+    }
+
+
+def learning_rate(data: str, method: str) -> float:
+    """Return the rate that did best on held-out training rows; the default has its own.
+
+    Best by the SVM with 1000 labels on hidden features, or on what else there is.
+    """
+    tried: dict[float, float] = {
+        line["learning_rate"]: (line["hidden"] or line["z"])["svm_1000"]
+        for line in read(RESULTS / "images_tuning.jsonl")
+        if (line["data"], line["method"]) == (data, method)
+    }
+    return max(tried, key=lambda rate: tried[rate]) if tried else BiGANTransformer().learning_rate
+
+
+PLACES = ("z", "hidden", "all")
+NUMBERS = ("100", "1000", "4000", "all")
+COLUMNS: dict[str, Callable[[Line], Figure]] = {
+    **{f"{place} {n}": probe(place, f"svm_{n}") for place in PLACES for n in NUMBERS},
+    **{
+        name.replace("_", " "): partial(lambda name, line: line.get(name), name)
+        for name in (
+            *("score", "reconstruction_ratio", "originals_in_class", "reconstructions_in_class"),
+            *("classes_found", "largest_class", "frechet", "c2st"),
+            *("updates", "images_per_second_encoding"),
+        )
+    },
+}
+
+
+def report(lines: list[Line]) -> str:
+    """One table a data set."""
+    names = dict.fromkeys(line["data"] for line in lines)
+    return "\n\n".join(
+        f"{name}:\n\n"
+        + table(
+            [part for line in lines if line["data"] == name for part in split_line(line)],
+            COLUMNS,
+            "method",
+        )
+        for name in names
+    )
+
+
+def main() -> None:
+    """Run what is missing, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", metavar="data", nargs="+", choices=DATA, help=", ".join(DATA))
+    parser.add_argument("--methods", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--seeds", type=int, nargs="+", help="instead of the method's own")
+    parser.add_argument("--minutes", type=float, help="of one core, instead of the data set's own")
+    parser.add_argument("--learning-rate", type=float, help="instead of each method's own")
+    parser.add_argument("--validate", action="store_true", help="test on held-out training rows")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a core each")
+    parser.add_argument("--data", dest="folder", type=Path, default=FOLDER, metavar="DIR")
+    args = parser.parse_args()
+
+    settings = [
+        {
+            "data": name,
+            "method": method,
+            "seed": seed,
+            "n_components": DATA[name].n_components,
+            "learning_rate": args.learning_rate or learning_rate(name, method),
+            "minutes": args.minutes or DATA[name].minutes,
+            "validate": args.validate,
+        }
+        for name in args.names
+        for method in args.methods
+        for seed in args.seeds or range(SEEDS.get(method, 1))
+    ]
+
+    def file(setting: Line) -> Path:
+        kind = "tuning" if args.validate else setting["data"]
+        return RESULTS / f"images_{kind}.jsonl"
+
+    lines = resume(partial(run, folder=args.folder), settings, file, args.jobs)
+    print(report(lines))
+    exit_if_some_failed(lines, settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""
+Faces: reconstructions, and ways from one to another
+====================================================
+
+Forty people, eight photographs of each to learn from, two to look at.
+
+    python examples/plot_faces.py                # scikit-learn's loader fetches 4 MB, once
+    python examples/plot_faces.py --data DIR     # DIR/olivetti.npz, at 64 x 64: 15 minutes
+"""
+
+# %%
+# The data
+# --------
+# Without `--data` pixels are averaged to 32 x 32, which is learned in a minute.
+
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import fetch_olivetti_faces
+from sklearn.decomposition import PCA
+from sklearn.neighbors import KNeighborsClassifier
+
+from sklearn_bigan import (
+    BiGANTransformer,
+    InterpolationDisplay,
+    ReconstructionDisplay,
+    SampleDisplay,
+)
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--data", type=Path, help="folder of olivetti.npz")
+parser.add_argument("--out", type=Path, help="folder for the pictures, instead of windows")
+parser.add_argument("--epochs", type=int, help="instead of 100, or at 64 x 64 of 300")
+args = parser.parse_args()
+
+if args.data:
+    with np.load(args.data / "olivetti.npz") as file:
+        images, test_images = (
+            file[part].reshape(-1, 64, 64).astype(np.float32) / 255
+            for part in ("X_train", "X_test")
+        )
+        people, test_people = file["y_train"], file["y_test"]
+    size, epochs = 64, 300
+else:
+    faces = fetch_olivetti_faces()  # ten photographs of each person in turn
+    small = faces.images.reshape(-1, 32, 2, 32, 2).mean((2, 4))
+    is_test = np.arange(len(small)) % 10 >= 8
+    images, test_images = small[~is_test], small[is_test]
+    people, test_people = faces.target[~is_test], faces.target[is_test]
+    size, epochs = 32, 100
+X, X_test = images.reshape(len(images), -1), test_images.reshape(len(test_images), -1)
+
+# %%
+# Training
+# --------
+
+bigan = BiGANTransformer(
+    64,
+    image_shape=(size, size),
+    augmentations=("crop", "flip", "color"),
+    output_activation="sigmoid",
+    max_epochs=args.epochs or epochs,
+    random_state=0,
+).fit(X)
+
+# %%
+# Looking
+# -------
+# Photographs that were held out and their reconstructions; people who do not exist; and ways from
+# one person to another.
+
+ReconstructionDisplay.from_estimator(bigan, X_test[::4])
+SampleDisplay.from_estimator(bigan, random_state=0)
+InterpolationDisplay.from_estimator(bigan, X_test[:10:2], X_test[10:20:2])
+
+# %%
+# Who is it?
+# ----------
+# By the nearest of the known photographs, in the codes and in PCA's.
+
+for name, codes in (("PCA", PCA(64, random_state=0).fit(X)), ("BiGAN", bigan)):
+    nearest = KNeighborsClassifier(1).fit(codes.transform(X), people)
+    print(f"{name:5} people recognised: {nearest.score(codes.transform(X_test), test_people):.3f}")
+
+# %%
+
+if args.out:
+    args.out.mkdir(parents=True, exist_ok=True)
+    for number in plt.get_fignums():
+        plt.figure(number).savefig(args.out / f"faces_{number}.png", dpi=150)
+else:
+    plt.show()
