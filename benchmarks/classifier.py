@@ -5,9 +5,10 @@ taken in those of a small one that knows the data set itself, and are comparable
 only.
 """
 
+import math
+
 import numpy as np
 import torch
-from scipy.linalg import sqrtm
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -23,19 +24,21 @@ UPDATES, BATCH, LEARNING_RATE, SEED = 1500, 128, 2e-3, 0
 
 
 class Classifier(nn.Module):
-    """The encoder's convolutions, the mean of the last maps, and a logit for each class."""
+    """The encoder's convolutions, a layer of features, and a logit for each class."""
+
+    n_features = 128
 
     def __init__(self, image_shape: ImageShape, n_classes: int) -> None:
         super().__init__()
         self.image_shape = image_shape
         steps = dcgan.convolutions(image_shape, batch_norm=True)
-        self.body = nn.Sequential(*steps)
-        self.n_features = dcgan.scales(image_shape)[-1][2]
+        last = math.prod(dcgan.scales(image_shape)[-1])
+        self.body = nn.Sequential(*steps, nn.Flatten(), nn.Linear(last, self.n_features), nn.ReLU())
         self.head = nn.Linear(self.n_features, n_classes)
 
     def features(self, x: Tensor) -> Tensor:
         """Return what the logits are made of."""
-        return self.body(to_maps(x, self.image_shape)).mean((2, 3))
+        return self.body(to_maps(x, self.image_shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
@@ -80,6 +83,7 @@ def frechet_distance(model: Classifier, A: np.ndarray, B: np.ndarray) -> float:
         (found.mean(0), np.cov(found, rowvar=False))
         for found in (map_rows(model.features, X, model.n_features, CPU) for X in (A, B))
     )
-    root = sqrtm(a @ b).real
-    distance = np.square(mean_a - mean_b).sum() + np.trace(a + b - 2 * root)
+    # The trace of the root is the sum of the roots of the eigenvalues, which are none below 0.
+    root = np.sqrt(np.linalg.eigvals(a @ b).real.clip(min=0)).sum()
+    distance = np.square(mean_a - mean_b).sum() + np.trace(a + b) - 2 * root
     return float(distance / np.trace(a))

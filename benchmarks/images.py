@@ -22,6 +22,7 @@ from data import images as load_images
 from distributions import c2st, some
 from measures import C2ST_ROWS, reconstruction
 from methods import METHODS, affordable_epochs, estimator
+from pictures import draw
 from runs import RESULTS, Line, exit_if_some_failed, read, resume
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -35,10 +36,10 @@ from sklearn_bigan import BiGANTransformer
 
 LABELS = (100, 1000, 4000)
 DRAWS = 10
-# The SVM's C, by three-fold cross-validation on the labelled rows of the first draw; with all
-# labels, which take minutes a fit, that of 4000.
+# The SVM's C, by three-fold cross-validation on the labelled rows of the first draw; on so many of
+# them at most, since fits to more take minutes.
 GRID = {"linearsvc__C": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]}
-FOLDS = 3
+FOLDS, CHOOSING_ROWS = 3, 1000
 REPRESENTATIONS = ("z", "hidden", "all", "discriminator")
 
 FRECHET_ROWS = 10_000
@@ -96,28 +97,28 @@ def svm(C: float = 1.0) -> Pipeline:
 def accuracies(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Line:
     """Accuracy with few labels, the mean over stratified draws, and with all."""
     found: dict[str, Figure] = {}
-    C = 1e-2
     for n in LABELS:
         if n > len(y_train) - len(np.unique(y_train)):
             found[f"svm_{n}"] = None
             continue
         scores = []
-        for draw in range(DRAWS):
+        for seed in range(DRAWS):
             few, _ = train_test_split(
-                np.arange(len(y_train)), train_size=n, stratify=y_train, random_state=draw
+                np.arange(len(y_train)), train_size=n, stratify=y_train, random_state=seed
             )
-            if draw == 0:
+            if seed == 0:
                 C = chosen(F_train[few], y_train[few])
             scores.append(svm(C).fit(F_train[few], y_train[few]).score(F, y))
         found[f"svm_{n}"] = float(np.mean(scores))
-    if len(y_train) <= max(LABELS):
-        C = chosen(F_train, y_train)
-    found["svm_all"] = float(svm(C).fit(F_train, y_train).score(F, y))
+    best = svm(chosen(F_train, y_train)).fit(F_train, y_train)
+    found["svm_all"] = float(best.score(F, y))
     return found
 
 
 def chosen(F: np.ndarray, y: np.ndarray) -> float:
     """Return the best C of the grid."""
+    if len(y) > CHOOSING_ROWS:
+        F, _, y, _ = train_test_split(F, y, train_size=CHOOSING_ROWS, stratify=y, random_state=0)
     search = GridSearchCV(svm(), GRID, cv=FOLDS).fit(F, y)
     return float(search.best_params_["linearsvc__C"])
 
@@ -144,8 +145,8 @@ def generation(trained: Trained, model: Classifier, data: Split) -> Line:
     return figures
 
 
-def run(setting: Line, folder: Path) -> Line:
-    """Train and measure; return the figures."""
+def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
+    """Train and measure, and draw the first seed's pictures; return the figures."""
     facts = DATA[setting["data"]]
     data = load_images(facts.file, folder)
     if setting["validate"]:
@@ -164,6 +165,9 @@ def run(setting: Line, folder: Path) -> Line:
         device="cpu",
         **parameters,
     )
+    if pictures is not None and trained.sample is not None and setting["seed"] == 0:
+        into = pictures / setting["data"] / setting["method"]
+        draw(trained, X_train, X_test, facts.image_shape, into)
     start = time.process_time()
     F_test = trained.encode(X_test)
     encoding = time.process_time() - start
@@ -232,6 +236,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="of one core, instead of the data set's own")
     parser.add_argument("--learning-rate", type=float, help="instead of each method's own")
     parser.add_argument("--validate", action="store_true", help="test on held-out training rows")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw what is trained there")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a core each")
     parser.add_argument("--data", dest="folder", type=Path, default=FOLDER, metavar="DIR")
     args = parser.parse_args()
@@ -255,7 +260,9 @@ def main() -> None:
         kind = "tuning" if args.validate else setting["data"]
         return RESULTS / f"images_{kind}.jsonl"
 
-    lines = resume(partial(run, folder=args.folder), settings, file, args.jobs)
+    lines = resume(
+        partial(run, folder=args.folder, pictures=args.pictures), settings, file, args.jobs
+    )
     print(report(lines))
     exit_if_some_failed(lines, settings)
 

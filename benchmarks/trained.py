@@ -30,6 +30,7 @@ class Trained:
     reconstruct: Callable[[np.ndarray], np.ndarray] | None = None
     prior_draws: Callable[[int], np.ndarray] | None = None
     sample: Callable[[int], np.ndarray] | None = None
+    decode: Callable[[np.ndarray], np.ndarray] | None = None
     seconds: float = 0.0
     updates: int = 0
     checkpoints: list["Trained"] = field(default_factory=list)
@@ -50,10 +51,13 @@ def codec(module: BiGAN, **took: Any) -> Trained:
         z, hidden = everything[:, :latent_dim], everything[:, latent_dim:]
         return {"z": z, "hidden": hidden, "all": everything}
 
+    def decode(Z: np.ndarray) -> np.ndarray:
+        return map_rows(module.generator, Z, len(module.generator.bias), CPU)
+
     def reconstruct(X: np.ndarray) -> np.ndarray:
         return map_rows(lambda x: module.generator(module(x)), X, X.shape[1], CPU)
 
-    return Trained(encode, reconstruct, **took)
+    return Trained(encode, reconstruct, decode=decode, **took)
 
 
 def bigan(module: BiGAN, prior: Prior, **took: Any) -> Trained:

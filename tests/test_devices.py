@@ -141,6 +141,8 @@ assert Watch.seen == {DEVICE}, Watch.seen
         {"posterior": "gaussian", "prior": "uniform", "features": "all"},
         {"loss": "hinge", "discriminator_steps": 2, "features": "hidden"},
         {"inference": "joint_latent_regression"},
+        {"image_shape": (8, 8), "augmentations": ("crop", "flip", "color"), "features": "all"},
+        {"image_shape": (8, 8), "network": "ali"},
     ],
     ids=lambda parameters: "-".join(map(str, parameters.values())),
 )
@@ -228,9 +230,17 @@ assert {weight.device.type for weight in est.net_.module_.parameters()} == {DEVI
 
 
 @pretend
-def test_no_step_crosses_to_the_host_and_an_epoch_once(run):
+@pytest.mark.parametrize(
+    ("parameters", "n_steps"),
+    [({}, 18), ({"image_shape": (8, 8)}, 8)],  # 12 rows and their partners each, 25 and theirs
+    ids=["table", "images"],
+)
+def test_no_step_crosses_to_the_host_and_an_epoch_once(run, parameters, n_steps):
     run(
         "pretend",
+        f"""
+parameters, n_steps = {parameters!r}, {n_steps}
+"""
         """
 from pretend_device import counts
 steps, epochs = [], []
@@ -244,8 +254,8 @@ class Watch(Callback):
     def on_epoch_end(self, net, **kwargs):
         epochs.append(dict(counts - self.before_epoch))
 before = counts.copy()
-BiGANTransformer(callbacks=[Watch()], **SETTINGS).fit(X)
-assert steps == [{}] * 18, steps  # 12 rows and their partners each
+BiGANTransformer(callbacks=[Watch()], **SETTINGS, **parameters).fit(X)
+assert steps == [{}] * n_steps, steps
 assert epochs == [{"out": 1}] * 2, epochs  # all figures, read together
 # and twice at the end, to see that the weights are finite and the model is sound
 spent = counts - before

@@ -4,7 +4,12 @@ import ast
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
 
 from sklearn_bigan import BiGANTransformer
 
@@ -32,3 +37,17 @@ def test_bigan_as_published_is_what_the_benchmarks_call_so():
     )
     expected = BiGANTransformer(**published, learning_rate=2e-4).get_params()
     assert shown == expected
+
+
+def test_the_images_snippet_draws_what_it_says(digits):
+    (snippet,) = (text for text in SNIPPETS if "ReconstructionDisplay" in text)
+    matplotlib.use("agg")
+    photographs = np.tile(digits[:40], (1, 48))  # 32 x 32 x 3
+    names = {
+        "BiGANTransformer": partial(BiGANTransformer, max_epochs=1),
+        "X": photographs,
+        "X_test": photographs,
+    }
+    exec(snippet, names)
+    assert len(plt.get_fignums()) == 4
+    plt.close("all")
