@@ -65,7 +65,7 @@ NEIGHBORS = 10
 # a digit in a mirror is no digit.
 COMMON_AUGMENTATIONS = ("crop", "color")
 
-# Of less than so many pixels a side, no convolution with stride leaves a map.
+# Of less than so many pixels a side, hardly one strided convolution leaves a map.
 LEAST_IMAGE = 8
 
 

@@ -1,5 +1,8 @@
 """Data shared by the tests."""
 
+import importlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -16,3 +19,17 @@ def digits() -> np.ndarray:
 @pytest.fixture
 def small_digits(digits: np.ndarray) -> np.ndarray:
     return digits[:300].copy()
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Import a module of the benchmarks by its name."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    return importlib.import_module
+
+
+@pytest.fixture
+def two_digits(module):
+    """Zeros and ones, split."""
+    X, y = load_digits(n_class=2, return_X_y=True)
+    return module("data").split((X / 16).astype(np.float32), y)

@@ -1,13 +1,11 @@
 """The benchmarks: methods train and can be measured, measures measure, no run is made twice."""
 
-import importlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
 # What is trained here for a moment converges nowhere, nor need it.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -37,20 +35,6 @@ PARAMETERS = {
     "random_state": 0,
     "device": "cpu",
 }
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Import a module of the benchmarks by its name."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module
-
-
-@pytest.fixture
-def two_digits(module):
-    """Zeros and ones, split."""
-    X, y = load_digits(n_class=2, return_X_y=True)
-    return module("data").split((X / 16).astype(np.float32), y)
 
 
 def noise(n_rows, centre=0.0, seed=0):

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -144,5 +145,14 @@ def test_no_training_cannot_be_drawn(small_digits):
 
 
 def test_the_package_does_without_matplotlib_until_something_is_drawn():
-    code = "import sys, sklearn_bigan; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code = """
+import sys, numpy as np, sklearn_bigan
+display = sklearn_bigan.SampleDisplay(np.zeros((1, 1, 2, 2, 1)))
+print("matplotlib" in sys.modules)
+display.plot()
+print("matplotlib" in sys.modules)
+"""
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "MPLBACKEND": "agg"}
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout.split() == ["False", "True"]

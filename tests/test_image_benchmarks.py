@@ -1,13 +1,11 @@
 """The benchmarks of images: methods train, a classifier sees, products are counted."""
 
-import importlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -15,20 +13,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SHAPE = (8, 8, 1)
 WITH_SAMPLES = {"untrained", "latent_regression", "bigan", "ali", "default"}
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Import a module of the benchmarks by its name."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module
-
-
-@pytest.fixture
-def two_digits(module):
-    """Zeros and ones, split."""
-    X, y = load_digits(n_class=2, return_X_y=True)
-    return module("data").split((X / 16).astype(np.float32), y)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from sklearn_bigan._randomness import (
     generator_on,
     one_thread,
 )
+from sklearn_bigan._terms import contrast_loss
+from sklearn_bigan._views import views
 from sklearn_bigan.networks.bigan import Blueprint
 
 CPU = torch.device("cpu")
@@ -301,6 +303,57 @@ def test_steps_with_every_term_equal_those_written_out_by_hand(prior, posterior)
     used = [*made.averaged_.encoder.parameters(), *made.averaged_.generator.parameters()]
     for found, expected in zip(used, averages, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_neighbors", [0, 3])
+def test_steps_on_images_equal_those_written_out_by_hand(n_neighbors):
+    class Keep(Callback):
+        def on_batch_begin(self, net, batch, **kwargs):
+            batches.append(batch.clone())
+
+    batches = []
+    shape, augmentations = (2, 3, 1), ("crop", "color")
+    training = {**TERMS, "n_neighbors": n_neighbors, "augmentations": augmentations}
+    made = net(image_shape=shape, training=training, callbacks=[Keep()])
+    nn.init.normal_(made.module_.discriminator.head.weight, generator=generator_on(CPU, 0))
+    by_hand = copy.deepcopy(made.module_).train()
+    encoder, generator, discriminator = by_hand.encoder, by_hand.generator, by_hand.discriminator
+    eg = [*encoder.parameters(), *generator.parameters()]
+    optimizers = [
+        torch.optim.Adam(players, lr=1e-3, betas=(0.5, 0.999))
+        for players in (eg, discriminator.parameters())
+    ]
+    for optimizer in (*optimizers, made.optimizer_, made.optimizer_discriminator_):
+        optimizer.param_groups[0]["eps"] = 1e-3  # as above
+    train(made, 1, ROWS[:24])
+    noise = generator_on(CPU, child_seed(0, 1, 0, 1))
+    assert [len(batch) for batch in batches] == [16, 16, 16]  # eight rows and their partners
+    for batch in batches:
+        x, partner = batch.chunk(2)
+        assert torch.equal(x, partner) == (n_neighbors == 0)
+        shown = views(batch, shape, augmentations, noise, 1.0)
+        z = encoder.prior.sample(8, noise, CPU)
+        codes = encoder.draw(shown, noise)
+        z_hat = codes[:8]
+        x_hat, x_tilde = generator(torch.cat([z, z_hat])).chunk(2)
+        logits = discriminator(torch.cat([partner, x_hat]), torch.cat([z_hat, z])).chunk(2)
+        d_loss = LOSSES["logistic"].discriminator_loss(*logits)
+        eg_loss = (
+            LOSSES["logistic"].encoder_generator_loss(*logits)
+            + 2 * (x - x_tilde).square().mean()
+            + 3 * (z[:4] - encoder(x_hat[:4])).square().mean()
+            + 5 * contrast_loss(codes)
+        )
+        d_gradients = torch.autograd.grad(
+            d_loss, list(discriminator.parameters()), retain_graph=True
+        )
+        gradients = [*torch.autograd.grad(eg_loss, eg), *d_gradients]
+        for weight, gradient in zip([*eg, *discriminator.parameters()], gradients, strict=True):
+            weight.grad = gradient
+        for optimizer in optimizers:
+            optimizer.step()
+    for found, expected in zip(made.module_.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)  # as above
 
 
 def test_without_averaging_the_last_weights_are_used():
