@@ -11,7 +11,7 @@ Forty people, eight photographs of each to learn from, two to look at.
 # %%
 # The data
 # --------
-# Without `--data` pixels are averaged to 32 x 32, which is learned in a minute.
+# Without `--data` pixels are averaged to 32 x 32, which is learned in a minute and a half.
 
 import argparse
 from pathlib import Path
