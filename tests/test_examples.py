@@ -8,6 +8,8 @@ import matplotlib
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SHAPES = {
     "plot_digits": ("mnist", (28, 28)),

@@ -15,6 +15,7 @@ SHAPE = (8, 8, 1)
 WITH_SAMPLES = {"untrained", "latent_regression", "bigan", "ali", "default"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
@@ -108,5 +109,6 @@ def test_a_bare_product_is_the_layers(module, layer):
     torch.testing.assert_close(module("convolutions").plain(layer, x), layer(x))
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own(module):
     assert 200 < module("convolutions").peak_megabytes("dcgan") < 1500

@@ -139,6 +139,7 @@ def test_a_users_network_is_told_the_shape_and_the_others_are_convolutional(imag
     assert any(isinstance(layer, nn.ConvTranspose2d) for layer in generator.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("image_shape", [(64, 64, 3), (128, 128)])
 def test_large_images_train(network, image_shape, monkeypatch):
