@@ -24,15 +24,15 @@ UPDATES, BATCH, LEARNING_RATE, SEED = 1500, 128, 2e-3, 0
 
 
 class Classifier(nn.Module):
-    """The encoder's convolutions, a layer of features, and a logit for each class."""
+    """The convolutions of DCGAN, a layer of features, and a logit for each class."""
 
     n_features = 128
 
     def __init__(self, image_shape: ImageShape, n_classes: int) -> None:
         super().__init__()
         self.image_shape = image_shape
-        steps = dcgan.convolutions(image_shape, batch_norm=True)
-        last = math.prod(dcgan.scales(image_shape)[-1])
+        shapes = dcgan.scales(image_shape)
+        steps, last = dcgan.convolutions(shapes, batch_norm=True), math.prod(shapes[-1])
         self.body = nn.Sequential(*steps, nn.Flatten(), nn.Linear(last, self.n_features), nn.ReLU())
         self.head = nn.Linear(self.n_features, n_classes)
 

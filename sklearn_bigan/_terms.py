@@ -10,9 +10,9 @@ from sklearn_bigan.networks.encoder import Encoder
 # regressor, "1 results in a degenerate solution"; the plain latent regressor leaves G alone.
 REGRESSION_WEIGHT_IN_G = {"latent_regression": 0.0, "joint_latent_regression": 0.25}
 
-
-# Of the similarities that a view's partner is told by.
-TEMPERATURE = 0.2
+# Of the similarities that a view's partner is told by. Half as much costs MNIST's codes 3 points
+# with 100 labels; features of CIFAR-10 gain one with 1000.
+TEMPERATURE = 0.4
 
 
 def cycle_loss(x: Tensor, x_tilde: Tensor, x_std: float) -> Tensor:

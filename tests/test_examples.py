@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -22,15 +23,16 @@ SHAPES = {
 def out(tmp_path, monkeypatch):
     """Run an example with arguments and pictures into a folder; return the pictures' names."""
     matplotlib.use("agg")
+    plt.close("all")
 
     def run(name, *arguments):
         folder = tmp_path / "pictures"
         monkeypatch.setattr(sys, "argv", [name, "--out", str(folder), "--epochs", "1", *arguments])
         runpy.run_path(str(EXAMPLES / f"{name}.py"))
-        matplotlib.pyplot.close("all")
         return sorted(path.name for path in folder.iterdir())
 
-    return run
+    yield run
+    plt.close("all")
 
 
 @pytest.fixture

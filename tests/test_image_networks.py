@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from sklearn_bigan._randomness import default_generators_seeded
 from sklearn_bigan.networks import ali, dcgan
 from sklearn_bigan.networks.images import to_maps, to_rows
 
@@ -187,3 +188,22 @@ def test_maxout_is_the_greater_of_a_channel_of_either_half():
     torch.testing.assert_close(
         ali.Maxout()(x[:, :, None, None]).flatten(), torch.tensor([1.0, 2.0])
     )
+
+
+def test_the_way_back_through_maxout_is_that_of_torchs_maximum():
+    x = torch.randn(5, 8, 3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    fed = torch.randn(5, 4, 3, 3, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad(ali.Maxout()(x), x, fed)
+    (expected,) = torch.autograd.grad(torch.maximum(*x.chunk(2, dim=1)), x, fed)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=0)
+
+
+def test_dropout_sets_its_share_to_zero_and_scales_the_rest_in_training_alone():
+    dropout, x = ali.Dropout(0.2), torch.ones(100_000, requires_grad=True)
+    with default_generators_seeded(0, torch.device("cpu")):
+        kept = dropout(x)
+    assert set(kept.tolist()) == {0.0, 1.25}
+    assert (kept == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
+    (gradient,) = torch.autograd.grad(kept.sum(), x)
+    assert torch.equal(gradient, kept)
+    assert torch.equal(dropout.eval()(x), x)

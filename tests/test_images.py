@@ -100,12 +100,12 @@ def test_hidden_features_are_named_by_layer_part_and_channel(digits):
     rows = np.tile(digits[:40], 4)  # 16 x 16
     model = bigan(image_shape=(16, 16), features="all").fit(rows)
     names = model.get_feature_names_out()
-    assert names.shape == (model.transform(rows).shape[1],) == (4 + 4 * (32 + 64),)
+    assert names.shape == (model.transform(rows).shape[1],) == (4 + 4 * (48 + 96) + 256,)
     assert list(names[:5]) == [
         *(f"bigantransformer{i}" for i in range(4)),
         "bigantransformer_layer0_part0_0_channel0",
     ]
-    assert names[-1] == "bigantransformer_layer1_part1_1_channel63"
+    assert names[-1] == "bigantransformer_layer2_part0_0_channel255"
     hidden = model.set_params(features="hidden")
     np.testing.assert_array_equal(hidden.get_feature_names_out(), names[4:])
     assert list(hidden.set_output(transform="pandas").transform(rows).columns) == list(names[4:])

