@@ -31,8 +31,8 @@ class Classifier(nn.Module):
     def __init__(self, image_shape: ImageShape, n_classes: int) -> None:
         super().__init__()
         self.image_shape = image_shape
-        shapes = dcgan.scales(image_shape)
-        steps, last = dcgan.convolutions(shapes, batch_norm=True), math.prod(shapes[-1])
+        steps = dcgan.convolutions(image_shape, batch_norm=True)
+        last = math.prod(dcgan.scales(image_shape)[-1])
         self.body = nn.Sequential(*steps, nn.Flatten(), nn.Linear(last, self.n_features), nn.ReLU())
         self.head = nn.Linear(self.n_features, n_classes)
 

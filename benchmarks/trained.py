@@ -87,11 +87,10 @@ def plain_gan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
     def features(x: Tensor) -> Tensor:
         if not isinstance(body, dcgan.DiscriminatorBody):
             return discriminator.features(x, x[:, :0])
-        maps, found = to_maps(x, body.image_shape), []
+        maps = [to_maps(x, body.image_shape)]
         for layer in body.x_tower:
-            maps = layer(maps)
-            found.append(to_rows(pool(maps)))
-        return torch.cat(found, dim=1)
+            maps.append(layer(maps[-1]))
+        return torch.cat([to_rows(found) for found in pool(maps[1:])], dim=1)
 
     def encode(X: np.ndarray) -> dict[str, np.ndarray]:
         width = features(torch.from_numpy(X[:1])).shape[1]

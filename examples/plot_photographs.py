@@ -2,8 +2,9 @@
 Photographs in colour: what hidden features are worth
 =====================================================
 
-Where a code must be short, hidden features may be many: the means over each quarter of every
-layer's maps. They carry a linear classifier further, beside those of the untrained encoder.
+Where a code must be short, hidden features may be many: the means of every layer's maps, and of
+the last ones' quarters. They carry a linear classifier further, beside those of the untrained
+encoder.
 
     python examples/plot_photographs.py
     python examples/plot_photographs.py --data DIR    # CIFAR-10, DIR/cifar10_subset.npz: 30 minutes

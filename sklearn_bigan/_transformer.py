@@ -83,8 +83,8 @@ class BiGANTransformer(
         Range of G: everything, [0, 1] or [-1, 1]. X must lie in it.
     features : {"latent", "hidden", "all"}, default="latent"
         What `transform` returns: z; the encoder's last hidden features; z followed by them. Of
-        images, hidden features are the means over each quarter of every layer's maps. May be
-        changed after `fit`.
+        images, hidden features are the means of every layer's maps, of the last ones' quarters.
+        May be changed after `fit`.
     cycle_weight : float, default=50.0
         Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2.
     latent_cycle_weight : float, default=5.0

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SHAPE = (8, 8, 1)
-WITH_SAMPLES = {"untrained", "latent_regression", "bigan", "ali", "default"}
+WITH_SAMPLES = {"untrained", "latent_regression", "bigan", "ali", "default", "no_views"}
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ WITH_SAMPLES = {"untrained", "latent_regression", "bigan", "ali", "default"}
     "method",
     [
         *("pixels", "pca", "untrained", "autoencoder"),
-        *("latent_regression", "bigan", "ali", "default"),
+        *("latent_regression", "bigan", "ali", "default", "no_views"),
     ],
 )
 def test_a_method_trains_and_is_measured(module, two_digits, monkeypatch, tmp_path, method):
@@ -48,7 +48,7 @@ def test_a_method_trains_and_is_measured(module, two_digits, monkeypatch, tmp_pa
         *("samples", "samples_and_nearest"),
     ]
     assert drawn == (expected if method in WITH_SAMPLES else [])
-    assert set(WITH_SAMPLES) < set(images.WAYS)
+    assert set(WITH_SAMPLES) < {*images.WAYS, *images.PARTS}
 
 
 def test_a_classifier_learns_and_sees_how_far_samples_are(module, two_digits, monkeypatch):

@@ -100,26 +100,27 @@ def test_hidden_features_are_named_by_layer_part_and_channel(digits):
     rows = np.tile(digits[:40], 4)  # 16 x 16
     model = bigan(image_shape=(16, 16), features="all").fit(rows)
     names = model.get_feature_names_out()
-    assert names.shape == (model.transform(rows).shape[1],) == (4 + 4 * (48 + 96) + 256,)
+    assert names.shape == (model.transform(rows).shape[1],) == (4 + 32 + 4 * 64 + 256,)
     assert list(names[:5]) == [
         *(f"bigantransformer{i}" for i in range(4)),
         "bigantransformer_layer0_part0_0_channel0",
     ]
+    assert names[4 + 32 + 64] == "bigantransformer_layer1_part0_1_channel0"
     assert names[-1] == "bigantransformer_layer2_part0_0_channel255"
     hidden = model.set_params(features="hidden")
     np.testing.assert_array_equal(hidden.get_feature_names_out(), names[4:])
     assert list(hidden.set_output(transform="pandas").transform(rows).columns) == list(names[4:])
 
 
-def test_hidden_features_are_means_over_quarters_of_the_maps(digits):
+def test_hidden_features_are_means_over_quarters_of_the_last_maps(digits):
     rows = np.tile(digits[:40], 4)
     model = bigan(image_shape=(16, 16), features="hidden").fit(rows)
     names = list(model.get_feature_names_out())
-    # Pixels in the lower right of the image change the first layer's means there.
+    # Pixels in the lower right of the image change the second layer's means there.
     changed = rows[:1].reshape(1, 16, 16).copy()
     changed[0, 14:, 14:] = 1 - changed[0, 14:, 14:]
     gap = np.abs(model.transform(changed.reshape(1, -1)) - model.transform(rows[:1]))[0]
-    moved = {names[i].split("_part")[1][:3] for i in np.flatnonzero(gap) if "layer0" in names[i]}
+    moved = {names[i].split("_part")[1][:3] for i in np.flatnonzero(gap) if "layer1" in names[i]}
     assert moved == {"1_1"}
 
 

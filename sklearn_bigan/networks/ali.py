@@ -181,7 +181,7 @@ class _Greater(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (gradient,) = gradients
         (is_second,) = ctx.saved_tensors
-        return torch.cat([gradient * ~is_second, gradient * is_second], dim=1)
+        return torch.cat([gradient] * 2, dim=1).mul_(torch.cat([~is_second, is_second], dim=1))
 
 
 def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> nn.Module:

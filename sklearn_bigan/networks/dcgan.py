@@ -18,29 +18,29 @@ from sklearn_bigan.networks.mlp import SLOPE, layers
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
 LEAST_SIZE = 3
-# Channels of the first map; the next has twice as many, and so on. The encoder has half as many
-# again: features are worth more for it (half a point on MNIST with 1000 labels).
-FIRST_CHANNELS, ENCODER_FIRST_CHANNELS, MOST_CHANNELS = 32, 48, 256
+# Channels of the first map; the next has twice as many, and so on. An encoder with half as many
+# again, trained for the same time, is worth no more.
+FIRST_CHANNELS, MOST_CHANNELS = 32, 256
 
 # Width of the encoder's last layer, of what the discriminator makes of z, and of its features of
 # the pair.
 ENCODER_WIDTH, CODE_WIDTH, JOINT_WIDTH = 256, 256, 256
 
 
-def scales(image_shape: ImageShape, first_channels: int = FIRST_CHANNELS) -> list[ImageShape]:
+def scales(image_shape: ImageShape) -> list[ImageShape]:
     """Height, width and channels of the image and of each map after it."""
     shapes = [image_shape]
     while min(shapes[-1][:2]) >= STRIDE * LEAST_SIZE:
         height, width, _ = shapes[-1]
-        channels = min(first_channels * 2 ** (len(shapes) - 1), MOST_CHANNELS)
+        channels = min(FIRST_CHANNELS * 2 ** (len(shapes) - 1), MOST_CHANNELS)
         shapes.append((height // STRIDE, width // STRIDE, channels))
     return shapes
 
 
-def convolutions(shapes: list[ImageShape], *, batch_norm: bool) -> list[nn.Module]:
+def convolutions(image_shape: ImageShape, *, batch_norm: bool) -> list[nn.Module]:
     """Strided convolution, optional BatchNorm, LeakyReLU: from each scale to the next."""
     steps: list[nn.Module] = []
-    for (_, _, n_in), (_, _, n_out) in pairwise(shapes):
+    for (_, _, n_in), (_, _, n_out) in pairwise(scales(image_shape)):
         step = nn.Sequential(nn.Conv2d(n_in, n_out, KERNEL, STRIDE, PADDING, bias=not batch_norm))
         if batch_norm:
             step.append(nn.BatchNorm2d(n_out))
@@ -50,14 +50,13 @@ def convolutions(shapes: list[ImageShape], *, batch_norm: bool) -> list[nn.Modul
 
 def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> nn.Module:
     """From x (batch, height * width * channels) to hidden features, (batch, ENCODER_WIDTH)."""
-    shapes = scales(image_shape, ENCODER_FIRST_CHANNELS)
-    height, width, channels = shapes[-1]
+    height, width, channels = scales(image_shape)[-1]
     whole = nn.Sequential(
         nn.Conv2d(channels, ENCODER_WIDTH, (height, width), bias=False),
         nn.BatchNorm2d(ENCODER_WIDTH),
         nn.LeakyReLU(SLOPE, inplace=True),
     )
-    return ImageEncoderBody(image_shape, [*convolutions(shapes, batch_norm=True), whole])
+    return ImageEncoderBody(image_shape, [*convolutions(image_shape, batch_norm=True), whole])
 
 
 class GeneratorBody(nn.Module):
@@ -96,13 +95,12 @@ class DiscriminatorBody(nn.Module):
     def __init__(self, n_features: int, latent_dim: int, image_shape: ImageShape) -> None:
         super().__init__()
         self.image_shape = image_shape
-        shapes = scales(image_shape)
-        self.x_tower = nn.Sequential(*convolutions(shapes, batch_norm=False))
+        self.x_tower = nn.Sequential(*convolutions(image_shape, batch_norm=False))
         # A plain GAN's D sees no z.
         self.z_tower = nn.Sequential(
             *layers(latent_dim, [CODE_WIDTH] * (latent_dim > 0), batch_norm=False)
         )
-        seen = math.prod(shapes[-1]) + CODE_WIDTH * (latent_dim > 0)
+        seen = math.prod(scales(image_shape)[-1]) + CODE_WIDTH * (latent_dim > 0)
         self.joint = nn.Sequential(*layers(seen, [JOINT_WIDTH], batch_norm=False))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
