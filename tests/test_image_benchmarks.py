@@ -48,7 +48,14 @@ def test_a_method_trains_and_is_measured(module, two_digits, monkeypatch, tmp_pa
         *("samples", "samples_and_nearest"),
     ]
     assert drawn == (expected if method in WITH_SAMPLES else [])
-    assert set(WITH_SAMPLES) < {*images.WAYS, *images.PARTS}
+    assert set(WITH_SAMPLES) < set(images.ALL_WAYS)
+
+
+def test_parts_of_the_recipe_are_not_measured_on_test_rows(module, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["images.py", "mnist", "--methods", "no_views"])
+    with pytest.raises(SystemExit):
+        module("images").main()
+    assert "--validate" in capsys.readouterr().err
 
 
 def test_a_classifier_learns_and_sees_how_far_samples_are(module, two_digits, monkeypatch):

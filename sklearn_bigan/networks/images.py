@@ -35,7 +35,7 @@ def pool(maps: list[Tensor]) -> list[Tensor]:
     Of these, which have more than one pixel, means over PARTS x PARTS parts.
     """
     sizes = [found.shape[2:] for found in maps]
-    last = max((i for i, size in enumerate(sizes) if size.numel() > 1), default=0)
+    last = max(i for i, size in enumerate(sizes) if size.numel() > 1)
     parts = [(1, 1)] * len(maps)
     parts[last] = min(PARTS, sizes[last][0]), min(PARTS, sizes[last][1])
     return [adaptive_avg_pool2d(found, part) for found, part in zip(maps, parts, strict=True)]
