@@ -22,6 +22,7 @@ from sklearn_bigan._parameters import (
     blueprint_for,
     check_range,
     check_unchanged,
+    cycle_weight_for,
     draw_seed,
     neighbors_for,
 )
@@ -33,7 +34,6 @@ from sklearn_bigan._training import train
 TRAINING = (
     "batch_size",
     "discriminator_steps",
-    "cycle_weight",
     "latent_cycle_weight",
     "consistency_weight",
     "neighbor_steps",
@@ -122,6 +122,7 @@ class LearningMixin(BaseEstimator):
         """How the net trains; may change from one call to the next."""
         return {name: getattr(self, name) for name in TRAINING} | {
             "lr": self.learning_rate,
+            "cycle_weight": cycle_weight_for(self),
             "n_neighbors": neighbors_for(self),
             "augmentations": augmentations_for(self),
         }

@@ -1,7 +1,6 @@
 """The training engine: a skorch net whose step updates two players at once."""
 
 from collections.abc import Callable, Iterable
-from itertools import chain
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PrintLog
 from skorch.utils import TeeGenerator
 from torch import Tensor
+from torch.nn import Module
 
 from sklearn_bigan._averaging import average, averaged_copy, settle
 from sklearn_bigan._batches import PairBatches, TensorBatches
@@ -34,6 +34,11 @@ from sklearn_bigan.networks.bigan import BiGAN, Blueprint, make_bigan
 
 # Adam's decay rates in both papers (ALI prints beta2 as 1 - beta2).
 ADAM_BETAS = (0.5, 0.999)
+
+# G's and D's learning rate as a share of E's, where E is shown views of images. The contrast of
+# views wants steps that are too long for the game: D then tells all pairs apart, and G draws blur.
+# A quarter or a tenth of them leave E's features as they are.
+GAME_SHARE = 0.25
 
 # Where the learning rate ends, as a share of where it began: BiGAN's published schedule, too, ends
 # at 0.01 (exponentially).
@@ -154,12 +159,18 @@ class BiGANNet(NeuralNet):
             )
 
         # Discriminate: minimise -log D(x', z_hat) - log(1 - D(x_hat, z)) over D, and the same
-        # with the labels swapped over E and G (or the hinge's two sides).
+        # with the labels swapped over E and G (or the hinge's two sides). Of images every other
+        # generator pair is (x_tilde, z_hat), as in VAE/GAN (Larsen et al. 2016, arXiv:1512.09300).
+        # Where E and G invert each other and codes are distributed as z, the two are the same.
+        generated, source = x_hat, z if joint else z[:, :0]
+        if self.viewed and x_tilde is not None:
+            generated = torch.cat([x_hat[::2], x_tilde[1::2]])
+            source = torch.cat([z[::2], z_hat[1::2]]).detach()
         outcome = play(
             self.module_.discriminator,
             self.criterion_,
             encoder_pair=(partner, z_hat),
-            generator_pair=(x_hat, z if joint else z[:, :0]),
+            generator_pair=(generated, source),
         )
         figures = {
             "discriminator_loss": outcome.discriminator_loss,
@@ -182,7 +193,7 @@ class BiGANNet(NeuralNet):
                 term = contrast_loss if self.viewed else consistency_loss
                 figures["consistency_loss"] = term(codes)
                 total = total + self.consistency_weight * figures["consistency_loss"]
-            tensors, gradients = [z_hat, x_hat], [outcome.at_z_hat, outcome.at_x_hat]
+            tensors, gradients = [z_hat, generated], [outcome.at_z_hat, outcome.at_x_hat]
             if total.requires_grad:
                 tensors.append(total)
                 gradients.append(torch.ones_like(total))
@@ -244,9 +255,10 @@ class BiGANNet(NeuralNet):
         if self.fall_:
             way = (self.n_steps_ - 1 - self.n_steps_before_) / self.fall_
             rate *= max(LAST_LEARNING_RATE, min(1.0, 2 * (1 - way)))
-        for optimizer in (self.optimizer_, self.optimizer_discriminator_):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        of_encoder, of_generator = self.optimizer_.param_groups
+        (of_discriminator,) = self.optimizer_discriminator_.param_groups
+        of_encoder["lr"] = rate
+        of_generator["lr"] = of_discriminator["lr"] = rate * (GAME_SHARE if self.viewed else 1)
 
     def run_single_epoch(
         self,
@@ -289,19 +301,16 @@ class BiGANNet(NeuralNet):
 
     def initialize_optimizer(self) -> "BiGANNet":
         """One Adam for E and G together, one for D."""
-        encoder_generator = chain(
-            self.module_.encoder.named_parameters(), self.module_.generator.named_parameters()
-        )
-        self.optimizer_ = self._adam(encoder_generator)
-        self.optimizer_discriminator_ = self._adam(self.module_.discriminator.named_parameters())
+        self.optimizer_ = self._adam(self.module_.encoder, self.module_.generator)
+        self.optimizer_discriminator_ = self._adam(self.module_.discriminator)
         # Now that the networks are on their device.
         self.averaged_ = averaged_copy(self.module_)
         return self
 
-    def _adam(self, named_parameters: Iterable[tuple[str, Tensor]]) -> torch.optim.Adam:
-        # Fused: one kernel for all weights, where the default takes several for each.
-        weights = [weight for _, weight in named_parameters]
-        return self.optimizer(weights, lr=self.lr, betas=ADAM_BETAS, fused=True)
+    def _adam(self, *networks: Module) -> torch.optim.Adam:
+        groups = [{"params": list(network.parameters())} for network in networks]
+        # Fused: one kernel for a network's weights, where the default takes several for each.
+        return self.optimizer(groups, lr=self.lr, betas=ADAM_BETAS, fused=True)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Batches of the tensor that skorch wrapped; skorch's own for its `predict`."""

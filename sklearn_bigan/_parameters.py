@@ -32,7 +32,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "augmentations": [StrOptions({"auto"}), "array-like", None],
     "output_activation": [StrOptions(set(OUTPUT_RANGES))],
     "features": [StrOptions(set(FEATURES))],
-    "cycle_weight": [Interval(Real, 0, None, closed="left")],
+    "cycle_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     "latent_cycle_weight": [Interval(Real, 0, None, closed="left")],
     "consistency_weight": [Interval(Real, 0, None, closed="left")],
     "n_neighbors": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
@@ -60,6 +60,10 @@ WIDTH, LARGE_WIDTH, MANY_ROWS = 256, 512, 10_000
 # Neighbours of a row of a table. Images near by pixels are often of different things: on CIFAR-10
 # three in ten neighbours share a class, and features are worse for them.
 NEIGHBORS = 10
+
+# Weight of the cycle on x. An image's details do not follow from its code, and by this term G draws
+# their mean: with 50, CIFAR-10's samples are grey and blurred.
+CYCLE_WEIGHT, IMAGE_CYCLE_WEIGHT = 50.0, 5.0
 
 # "color", too, changes images of one channel: how bright they are. "flip" is not for all images:
 # a digit in a mirror is no digit.
@@ -148,6 +152,13 @@ def neighbors_for(estimator: Any) -> int:
     if estimator.n_neighbors != "auto":
         return int(estimator.n_neighbors)
     return NEIGHBORS if estimator.image_shape is None else 0
+
+
+def cycle_weight_for(estimator: Any) -> float:
+    """Return the weight of the cycle on x."""
+    if estimator.cycle_weight != "auto":
+        return float(estimator.cycle_weight)
+    return CYCLE_WEIGHT if estimator.image_shape is None else IMAGE_CYCLE_WEIGHT
 
 
 def augmentations_for(estimator: Any) -> tuple[str, ...]:

@@ -77,16 +77,18 @@ class BiGANTransformer(
     augmentations : "auto", None or array-like of {"crop", "flip", "color"}, default="auto"
         Of images E is shown views in training, two of each, whose codes shall be alike: of a frame
         in the image ("crop"), mirrored or not ("flip"), of changed contrast and brightness, or
-        grey ("color"). G and D know the images themselves. "auto" is ("crop", "color") where
-        `image_shape` is given; add "flip" where mirror images are of the same kind. None: no views.
+        grey ("color"). G and D know the images themselves; with a cycle, half of what D is to find
+        out as G's are reconstructions [6]_. "auto" is ("crop", "color") where `image_shape` is
+        given; add "flip" where mirror images are of the same kind. None: no views.
     output_activation : {"identity", "sigmoid", "tanh"}, default="identity"
         Range of G: everything, [0, 1] or [-1, 1]. X must lie in it.
     features : {"latent", "hidden", "all"}, default="latent"
         What `transform` returns: z; the encoder's last hidden features; z followed by them. Of
         images, hidden features are the means of every layer's maps, of the last ones' quarters.
         May be changed after `fit`.
-    cycle_weight : float, default=50.0
-        Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2.
+    cycle_weight : float or "auto", default="auto"
+        Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2. "auto" is
+        50, and 5 where `image_shape` is given: more makes images blurred.
     latent_cycle_weight : float, default=5.0
         Weight, at least 0, of the mean squared error of E(G(z)) as an estimate of z.
     consistency_weight : float, default=50.0
@@ -107,8 +109,9 @@ class BiGANTransformer(
         E and G are used with weights averaged over the updates, exponentially, with this decay,
         in [0, 1), or over the last tenth of the way if that is less. 0 uses the last weights.
     learning_rate : float, default=2e-3
-        Adam's step size, above 0, for all three networks (beta1 0.5, beta2 0.999). In `fit` it
-        stays for half of the training, and then falls in a line to a hundredth.
+        Adam's step size, above 0 (beta1 0.5, beta2 0.999); where E is shown views of images, G and
+        D take a quarter of it. In `fit` it stays for half of the training, and then falls in a
+        line to a hundredth.
     batch_size : int, default=128
         Rows in an update, at least 2; half of them are partners unless `n_neighbors` is 0. Of
         images it is so many rows, and as many partners for E.
@@ -193,6 +196,8 @@ class BiGANTransformer(
        Generative Adversarial Networks. ICLR 2016, arXiv:1511.06434.
     .. [5] Chen, Kornblith, Norouzi, Hinton. A Simple Framework for Contrastive Learning of Visual
        Representations. ICML 2020, arXiv:2002.05709.
+    .. [6] Larsen, Sonderby, Larochelle, Winther. Autoencoding beyond Pixels using a Learned
+       Similarity Metric. ICML 2016, arXiv:1512.09300.
 
     Examples
     --------
@@ -222,7 +227,7 @@ class BiGANTransformer(
         augmentations: str | tuple[str, ...] | None = "auto",
         output_activation: str = "identity",
         features: str = "latent",
-        cycle_weight: float = 50.0,
+        cycle_weight: float | str = "auto",
         latent_cycle_weight: float = 5.0,
         consistency_weight: float = 50.0,
         n_neighbors: int | str = "auto",

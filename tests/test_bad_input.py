@@ -105,6 +105,7 @@ BAD_PARAMETERS = [
     ("output_activation", "relu"),
     ("features", "codes"),
     ("cycle_weight", -1.0),
+    ("cycle_weight", "none"),
     ("latent_cycle_weight", -1.0),
     ("consistency_weight", "none"),
     ("n_neighbors", -1),
