@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 from classifier import Classifier, frechet_distance, predict, train_classifier
-from data import FOLDER, Split, split
-from data import images as load_images
+from data import FOLDER, Split, digits, images, split
 from distributions import c2st, some
 from measures import C2ST_ROWS, reconstruction
 from methods import METHODS, affordable_epochs, estimator
@@ -53,17 +52,18 @@ SEEDS = {"default": 3, "autoencoder": 3, "bigan": 3}
 class Facts:
     """How a data set is read and trained on; `minutes` are of one core."""
 
-    file: str
+    loader: Callable[[Path], Split]
     image_shape: tuple[int, int, int]
     n_components: int
     minutes: float
 
 
 DATA = {
-    "cifar10": Facts("cifar10_subset", (32, 32, 3), 64, 30.0),
-    "mnist": Facts("mnist", (28, 28, 1), 50, 10.0),
-    "fashion_mnist": Facts("fashion_mnist", (28, 28, 1), 50, 10.0),
-    "olivetti": Facts("olivetti", (64, 64, 1), 64, 10.0),
+    "digits": Facts(digits, (8, 8, 1), 16, 1.0),
+    "cifar10": Facts(partial(images, "cifar10_subset"), (32, 32, 3), 64, 30.0),
+    "mnist": Facts(partial(images, "mnist"), (28, 28, 1), 50, 10.0),
+    "fashion_mnist": Facts(partial(images, "fashion_mnist"), (28, 28, 1), 50, 10.0),
+    "olivetti": Facts(partial(images, "olivetti"), (64, 64, 1), 64, 10.0),
 }
 
 
@@ -160,7 +160,7 @@ def generation(trained: Trained, model: Classifier, data: Split) -> Line:
 def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
     """Train and measure, and draw the first seed's pictures; return the figures."""
     facts = DATA[setting["data"]]
-    data = load_images(facts.file, folder)
+    data = facts.loader(folder)
     if setting["validate"]:
         data = split(*data[:2], seed=1)
     X_train, y_train, X_test, y_test = data

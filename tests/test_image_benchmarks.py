@@ -28,8 +28,8 @@ def test_a_method_trains_and_is_measured(module, two_digits, monkeypatch, tmp_pa
     for name, value in {"DRAWS": 1, "GRID": {"linearsvc__C": [1e-3]}}.items():
         monkeypatch.setattr(images, name, value)
     monkeypatch.setattr(classifier, "UPDATES", 20)
-    monkeypatch.setattr(images, "load_images", lambda file, folder: two_digits)
-    monkeypatch.setitem(images.DATA, "mnist", images.Facts("", SHAPE, 4, 0.0))
+    facts = images.Facts(lambda folder: two_digits, SHAPE, 4, 0.0)
+    monkeypatch.setitem(images.DATA, "mnist", facts)
     setting = {
         **{"data": "mnist", "method": method, "seed": 0, "n_components": 4},
         **{"learning_rate": 1e-3, "minutes": 0.005, "validate": False},
