@@ -92,6 +92,7 @@ WAYS: dict[str, tuple[Callable[..., Trained], dict[str, Any]]] = {
 # The default with one part otherwise: what the parts are worth. For choosing, hence --validate.
 PARTS: dict[str, dict[str, Any]] = {
     "no_views": {"augmentations": None},
+    "cycle_of_tables": {"cycle_weight": 50.0},
     "no_contrast": {"consistency_weight": 0.0},
     "flipped_views": {"augmentations": ("crop", "flip", "color")},
     "neighbors": {"n_neighbors": 10},

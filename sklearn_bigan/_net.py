@@ -37,7 +37,7 @@ ADAM_BETAS = (0.5, 0.999)
 
 # G's and D's learning rate as a share of E's, where E is shown views of images. The contrast of
 # views wants steps that are too long for the game: D then tells all pairs apart, and G draws blur.
-# A quarter or a tenth of them leave E's features as they are.
+# On CIFAR-10 a quarter and a tenth left features as they were (1000 updates, one seed).
 GAME_SHARE = 0.25
 
 # Where the learning rate ends, as a share of where it began: BiGAN's published schedule, too, ends

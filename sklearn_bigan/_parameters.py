@@ -62,7 +62,8 @@ WIDTH, LARGE_WIDTH, MANY_ROWS = 256, 512, 10_000
 NEIGHBORS = 10
 
 # Weight of the cycle on x. An image's details do not follow from its code, and by this term G draws
-# their mean: with 50, CIFAR-10's samples are grey and blurred.
+# their mean. With 5 samples of CIFAR-10 have more colour and texture than with 20 or 50, and
+# features are as good (1000 updates, one seed).
 CYCLE_WEIGHT, IMAGE_CYCLE_WEIGHT = 50.0, 5.0
 
 # "color", too, changes images of one channel: how bright they are. "flip" is not for all images:

@@ -88,7 +88,7 @@ class BiGANTransformer(
         May be changed after `fit`.
     cycle_weight : float or "auto", default="auto"
         Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2. "auto" is
-        50, and 5 where `image_shape` is given: more makes images blurred.
+        50, and 5 where `image_shape` is given: more brings G(E(x)) nearer to x, and blurs it.
     latent_cycle_weight : float, default=5.0
         Weight, at least 0, of the mean squared error of E(G(z)) as an estimate of z.
     consistency_weight : float, default=50.0

@@ -224,7 +224,30 @@ def test_codes_of_views_of_an_image_are_alike(images):
     assert found(trained) > 2 * found(untrained)
 
 
+def learning_rates(net):
+    optimizers = (net.optimizer_, net.optimizer_discriminator_)
+    return [group["lr"] / net.lr for optimizer in optimizers for group in optimizer.param_groups]
+
+
 def test_without_augmentations_images_are_trained_on_as_tables_are(images):
     model = bigan(augmentations=None).fit(images)
     assert not model.net_.viewed
     assert len(model.history_) == 1
+    assert len(set(learning_rates(model.net_))) == 1
+
+
+def test_with_views_the_generator_and_the_discriminator_learn_at_a_quarter_of_the_rate(images):
+    encoder, generator, discriminator = learning_rates(bigan().fit(images).net_)
+    assert generator == discriminator == pytest.approx(encoder / 4)
+
+
+def test_the_weight_of_the_cycle_follows_what_a_row_is(images):
+    weights = [
+        model.fit(images).net_.cycle_weight
+        for model in (
+            bigan(max_epochs=0),
+            bigan(max_epochs=0, image_shape=None),
+            bigan(max_epochs=0, cycle_weight=3),
+        )
+    ]
+    assert weights == [5.0, 50.0, 3.0]

@@ -307,15 +307,20 @@ def test_steps_with_every_term_equal_those_written_out_by_hand(prior, posterior)
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("n_neighbors", [0, 3])
-def test_steps_on_images_equal_those_written_out_by_hand(n_neighbors):
+@pytest.mark.parametrize(("n_neighbors", "cycle_weight"), [(0, 2.0), (3, 2.0), (0, 0.0)])
+def test_steps_on_images_equal_those_written_out_by_hand(n_neighbors, cycle_weight):
     class Keep(Callback):
         def on_batch_begin(self, net, batch, **kwargs):
             batches.append(batch.clone())
 
     batches = []
     shape, augmentations = (2, 3, 1), ("crop", "color")
-    training = {**TERMS, "n_neighbors": n_neighbors, "augmentations": augmentations}
+    training = {
+        **TERMS,
+        "n_neighbors": n_neighbors,
+        "augmentations": augmentations,
+        "cycle_weight": cycle_weight,
+    }
     made = net(image_shape=shape, training=training, callbacks=[Keep()])
     nn.init.normal_(made.module_.discriminator.head.weight, generator=generator_on(CPU, 0))
     by_hand = copy.deepcopy(made.module_).train()
@@ -339,16 +344,20 @@ def test_steps_on_images_equal_those_written_out_by_hand(n_neighbors):
         z = encoder.prior.sample(8, noise, CPU)
         codes = encoder.draw(shown, noise)
         z_hat = codes[:8]
-        x_hat, x_tilde = generator(torch.cat([z, z_hat])).chunk(2)
-        generated, source = torch.cat([x_hat, x_tilde]), torch.cat([z, z_hat.detach()])
-        chosen = [0, 2, 4, 6, 9, 11, 13, 15]  # half draws, half reconstructions
-        logits = discriminator(
-            torch.cat([partner, generated[chosen]]), torch.cat([z_hat, source[chosen]])
-        ).chunk(2)
+        if cycle_weight:
+            x_hat, x_tilde = generator(torch.cat([z, z_hat])).chunk(2)
+            half, other = [0, 2, 4, 6], [1, 3, 5, 7]
+            generated = torch.cat([x_hat[half], x_tilde[other]])
+            source = torch.cat([z[half], z_hat[other].detach()])
+            cycle = cycle_weight * (x - x_tilde).square().mean()
+        else:
+            generated = x_hat = generator(z)
+            source, cycle = z, 0
+        logits = discriminator(torch.cat([partner, generated]), torch.cat([z_hat, source])).chunk(2)
         d_loss = LOSSES["logistic"].discriminator_loss(*logits)
         eg_loss = (
             LOSSES["logistic"].encoder_generator_loss(*logits)
-            + 2 * (x - x_tilde).square().mean()
+            + cycle
             + 3 * (z[:4] - encoder(x_hat[:4])).square().mean()
             + 5 * contrast_loss(codes)
         )
