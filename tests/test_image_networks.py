@@ -198,12 +198,17 @@ def test_the_way_back_through_maxout_is_that_of_torchs_maximum():
     torch.testing.assert_close(gradient, expected, rtol=0, atol=0)
 
 
-def test_dropout_sets_its_share_to_zero_and_scales_the_rest_in_training_alone():
-    dropout, x = ali.Dropout(0.2), torch.ones(100_000, requires_grad=True)
+@pytest.mark.parametrize("shape", [(100, 1000), (10, 100, 10, 10)])
+def test_dropout_sets_its_share_to_zero_and_scales_the_rest_in_training_alone(shape):
+    dropout, x = ali.Dropout(0.2), torch.ones(shape, requires_grad=True)
     with default_generators_seeded(0, torch.device("cpu")):
-        kept = dropout(x)
-    assert set(kept.tolist()) == {0.0, 1.25}
-    assert (kept == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
+        kept, again = dropout(x), dropout(x)
+    assert kept.shape == x.shape
+    assert set(kept.flatten().tolist()) == {0.0, 1.25}
+    dropped, dropped_again = (kept == 0).double().flatten(), (again == 0).double().flatten()
+    assert dropped.mean().item() == pytest.approx(0.2, abs=0.005)
+    for other in (dropped_again, *(dropped.roll(i) for i in (1, 2, 3, 4))):
+        assert (dropped * other).mean().item() == pytest.approx(0.04, abs=0.004)
     (gradient,) = torch.autograd.grad(kept.sum(), x)
     assert torch.equal(gradient, kept)
     assert torch.equal(dropout.eval()(x), x)

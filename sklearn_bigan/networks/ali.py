@@ -149,11 +149,32 @@ def steps(image_shape: ImageShape) -> list[Step]:
 
 
 class Dropout(nn.Dropout):
-    """torch's, but it keeps a byte for each value on the CPU, too, in place of a float."""
+    """torch's, but on the CPU its masks take a tenth of the time, and bytes in place of floats."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Set a share `p` of the values to 0 in training, and scale the others up."""
-        return torch.native_dropout(x, self.p, self.training)[0]
+        if not (self.training and self.p and x.is_cpu):
+            return super().forward(x)
+        # A random integer of 64 bits decides on four values; they lie as channels-last maps do.
+        draws = torch.empty(x.numel() // 4 + 1, dtype=torch.int64).random_(-(2**63), None)
+        uniform = draws.view(torch.int16)[: x.numel()].view(len(x), *x.shape[2:], x.shape[1])
+        kept = uniform.movedim(-1, 1) >= round(self.p * 2**16) - 2**15
+        masked: Tensor = _Masked.apply(x, kept, 1 / (1 - self.p))  # type: ignore[no-untyped-call]
+        return masked
+
+
+class _Masked(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kept: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(kept)
+        ctx.scale = scale
+        return (x * kept).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,) = gradients
+        (kept,) = ctx.saved_tensors
+        return (gradient * kept).mul_(ctx.scale), None, None
 
 
 class Maxout(nn.Module):
@@ -173,15 +194,19 @@ class _Greater(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         first, second = x.chunk(MAXOUT_PIECES, dim=1)
-        is_second = second > first
-        ctx.save_for_backward(is_second)
-        return torch.where(is_second, second, first)
+        ctx.save_for_backward(second > first)
+        return torch.maximum(first, second)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (gradient,) = gradients
         (is_second,) = ctx.saved_tensors
-        return torch.cat([gradient] * 2, dim=1).mul_(torch.cat([~is_second, is_second], dim=1))
+        n, channels, *size = gradient.shape
+        both = gradient.new_empty(n, *size, MAXOUT_PIECES * channels).movedim(-1, 1)
+        first, second = both.chunk(MAXOUT_PIECES, dim=1)
+        torch.mul(gradient, is_second, out=second)
+        torch.sub(gradient, second, out=first)
+        return both
 
 
 def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> nn.Module:
