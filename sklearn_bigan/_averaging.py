@@ -20,22 +20,28 @@ from sklearn_bigan.networks.bigan import BiGAN
 STATISTICS_BATCHES = 100
 
 
-def averaged_copy(module: BiGAN) -> BiGAN:
-    """Copy E and G, to become averages; D is shared."""
-    return BiGAN(
-        copy.deepcopy(module.encoder), copy.deepcopy(module.generator), module.discriminator
-    ).eval()
+def averaged_copy(module: BiGAN, *, of_last_weights: bool) -> BiGAN:
+    """Copy E and G, to become averages; D is shared.
+
+    So are E's and G's weights if nothing but the last is averaged: only statistics then differ.
+    """
+    shared = {id(weight): weight for weight in weights(module)} if of_last_weights else {}
+    encoder = copy.deepcopy(module.encoder, shared)
+    generator = copy.deepcopy(module.generator, shared)
+    return BiGAN(encoder, generator, module.discriminator).eval()
 
 
 @torch.no_grad()
-def average(averaged: BiGAN, module: BiGAN, decay: float, n_updates: int) -> None:
+def average(
+    averaged_weights: list[Tensor], trained_weights: list[Tensor], decay: float, n_updates: int
+) -> None:
     """Move the averages of E's and G's weights towards the weights: exponential, by `decay`.
 
     The first updates are forgotten faster, so that short trainings are averaged over a tenth of
     their length and not over their start.
     """
     decay = min(decay, (n_updates - 1) / (n_updates + 9))
-    torch._foreach_lerp_(weights(averaged), weights(module), 1 - decay)
+    torch._foreach_lerp_(averaged_weights, trained_weights, 1 - decay)
 
 
 def weights(module: BiGAN) -> list[Tensor]:

@@ -39,7 +39,7 @@ class TensorBatches:
         n_rows = len(self.rows)
         order = torch.randperm(n_rows, generator=self.generator, device=self.rows.device)
         for cut in gen_batches(n_rows, self.batch_size, min_batch_size=2):
-            yield self.rows[order[cut]]
+            yield self.rows.index_select(0, order[cut])
 
 
 class PairBatches:
@@ -87,4 +87,4 @@ class PairBatches:
             ends = order[cut]
             if self.graph is not None:
                 ends = walk(self.graph, ends, self.steps, self.generator)
-            yield self.rows[torch.cat([order[cut], ends])]
+            yield self.rows.index_select(0, torch.cat([order[cut], ends]))

@@ -45,38 +45,36 @@ def play(
     """
     x, z_hat = encoder_pair
     x_hat, z = generator_pair
-    xs = torch.cat([x, x_hat.detach()]).requires_grad_()
-    zs = torch.cat([z_hat.detach(), z]).requires_grad_()
-    logits = discriminator(xs, zs)  # (2 * batch,): encoder pairs, then generator pairs
+    made = [hat.detach().requires_grad_() for hat in (z_hat, x_hat)]
+    z_hat, x_hat = made
+    # (2 * batch,): encoder pairs, then generator pairs
+    logits = discriminator(torch.cat([x, x_hat]), torch.cat([z_hat, z]))
 
-    leaf = logits.detach().requires_grad_()
-    sides = leaf.chunk(2)
-    discriminator_loss = loss.discriminator_loss(*sides)
-    encoder_generator_loss = loss.encoder_generator_loss(*sides)
-    (d,) = torch.autograd.grad(discriminator_loss, leaf, retain_graph=True)
-    (e,) = torch.autograd.grad(encoder_generator_loss, leaf)
+    leaves = [logits.detach().requires_grad_() for _ in range(2)]
+    discriminator_loss = loss.discriminator_loss(*leaves[0].chunk(2))
+    encoder_generator_loss = loss.encoder_generator_loss(*leaves[1].chunk(2))
+    d, e = torch.autograd.grad([discriminator_loss, encoder_generator_loss], leaves)
 
-    # A body may leave one of its inputs unused: nothing flows there.
     if discriminator.row_independent:
         smallest = SMALLEST_SEED / len(d)
         seed = torch.where(d.abs() < smallest, smallest, d)
         logits.backward(seed)
-        scale = (e / seed).unsqueeze(1)
-        at_xs, at_zs = (
-            torch.zeros_like(pairs) if pairs.grad is None else scale * pairs.grad
-            for pairs in (xs, zs)
+        scales = (e / seed).unsqueeze(1).chunk(2)
+        # A body may leave one of its inputs unused: nothing flows there.
+        at_z_hat, at_x_hat = (
+            torch.zeros_like(hat) if hat.grad is None else scale * hat.grad
+            for hat, scale in zip(made, scales, strict=True)
         )
     else:
         weights = [weight for weight in discriminator.parameters() if weight.requires_grad]
         logits.backward(d, inputs=weights, retain_graph=True)
-        at_xs, at_zs = torch.autograd.grad(logits, [xs, zs], e, materialize_grads=True)
-    n = len(x)
-    above = (logits.detach() > 0).float()
+        at_z_hat, at_x_hat = torch.autograd.grad(logits, made, e, materialize_grads=True)
+    of_encoder, of_generator = (logits.detach() > 0).float().chunk(2)
     return Outcome(
         discriminator_loss.detach(),
         encoder_generator_loss.detach(),
-        at_zs[:n],
-        at_xs[n:],
-        above[:n].mean(),
-        1 - above[n:].mean(),
+        at_z_hat,
+        at_x_hat,
+        of_encoder.mean(),
+        1 - of_generator.mean(),
     )

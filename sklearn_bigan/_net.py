@@ -10,7 +10,7 @@ from skorch.utils import TeeGenerator
 from torch import Tensor
 from torch.nn import Module
 
-from sklearn_bigan._averaging import average, averaged_copy, settle
+from sklearn_bigan._averaging import average, averaged_copy, settle, weights
 from sklearn_bigan._batches import PairBatches, TensorBatches
 from sklearn_bigan._gradients import play
 from sklearn_bigan._health import Health, check_finite, health
@@ -212,8 +212,9 @@ class BiGANNet(NeuralNet):
         self.optimizer_discriminator_.step()
         if encoder_generator_moves:
             self.optimizer_.step()
-            n_updates = self.n_steps_ // self.discriminator_steps
-            average(self.averaged_, self.module_, self.ema_decay, n_updates)
+            if self.ema_decay > 0:
+                n_updates = self.n_steps_ // self.discriminator_steps
+                average(*self.weights_, self.ema_decay, n_updates)
         return {"figures": {name: figure.detach() for name, figure in figures.items()}}
 
     def look_at(self, module: BiGAN) -> Health:
@@ -274,17 +275,23 @@ class BiGANNet(NeuralNet):
         if self.watch_ is not None and self.watch_.exhausted:
             raise StopTraining
         n_batches = 0
-        sums: dict[str, Tensor] = {}
-        weights: dict[str, int] = {}
+        # Of the steps that had the same figures: there are more where E and G moved, too.
+        sums: dict[tuple[str, ...], Tensor] = {}
+        n_rows: dict[tuple[str, ...], int] = {}
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            for name, figure in step["figures"].items():
-                sums[name] = sums.get(name, 0) + len(batch) * figure
-                weights[name] = weights.get(name, 0) + len(batch)
+            names = tuple(step["figures"])
+            together = torch.stack(list(step["figures"].values()))
+            sums[names] = sums.get(names, 0) + len(batch) * together
+            n_rows[names] = n_rows.get(names, 0) + len(batch)
             self.notify("on_batch_end", batch=batch, training=training, **step)
             n_batches += 1
-        means = {name: total / weights[name] for name, total in sums.items()}
+        means = {}
+        for name in dict.fromkeys(name for names in sums for name in names):
+            having = [names for names in sums if name in names]
+            total = torch.stack([sums[names][names.index(name)] for names in having]).sum()
+            means[name] = total / sum(n_rows[names] for names in having)
         state = self.look_at(self.module_)._asdict()
         figures = torch.stack([*means.values(), *state.values()]).cpu().tolist()
         recorded = dict(zip([*means, *state], figures, strict=True))
@@ -304,7 +311,8 @@ class BiGANNet(NeuralNet):
         self.optimizer_ = self._adam(self.module_.encoder, self.module_.generator)
         self.optimizer_discriminator_ = self._adam(self.module_.discriminator)
         # Now that the networks are on their device.
-        self.averaged_ = averaged_copy(self.module_)
+        self.averaged_ = averaged_copy(self.module_, of_last_weights=self.ema_decay == 0)
+        self.weights_ = weights(self.averaged_), weights(self.module_)
         return self
 
     def _adam(self, *networks: Module) -> torch.optim.Adam:

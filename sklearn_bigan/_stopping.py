@@ -75,7 +75,10 @@ class HeldOut:
 
     @torch.no_grad()
     def go_back(self, net: Any) -> None:
-        """Use the best weights; training would go on from the last."""
+        """Use the best weights.
+
+        Training would go on from the last; from these, if nothing is averaged.
+        """
         if self.best_weights:
             torch._foreach_copy_(weights(net.averaged_), self.best_weights)
 

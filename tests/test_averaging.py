@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_bigan._averaging import average, averaged_copy, fit_prior, settle
+from sklearn_bigan._averaging import average, averaged_copy, fit_prior, settle, weights
 from sklearn_bigan.networks.bigan import Blueprint, make_bigan
 
 ROWS = torch.randn(96, 5, generator=torch.Generator().manual_seed(0)) * 3 + 1
@@ -34,13 +34,13 @@ def noise() -> torch.Generator:
 
 def test_the_average_is_exponential_after_a_faster_start():
     module = bigan()
-    averaged = averaged_copy(module)
+    averaged = averaged_copy(module, of_last_weights=False)
     weight, mean = module.encoder.head.bias, averaged.encoder.head.bias
     expected = mean.detach().clone()
     for n in range(1, 200):
         with torch.no_grad():
             weight.fill_(n)
-        average(averaged, module, 0.9, n)
+        average(weights(averaged), weights(module), 0.9, n)
         decay = min(0.9, (n - 1) / (n + 9))
         expected = decay * expected + (1 - decay) * n
         torch.testing.assert_close(mean, expected)
@@ -50,9 +50,21 @@ def test_the_average_is_exponential_after_a_faster_start():
 
 def test_the_discriminator_is_shared_and_the_others_are_not():
     module = bigan()
-    averaged = averaged_copy(module)
+    averaged = averaged_copy(module, of_last_weights=False)
     assert averaged.discriminator is module.discriminator
     assert averaged.encoder is not module.encoder
+    assert not {id(weight) for weight in weights(averaged)} & {id(w) for w in weights(module)}
+
+
+def test_the_average_of_the_last_weights_alone_shares_them_but_not_the_statistics():
+    module = bigan()
+    averaged = averaged_copy(module, of_last_weights=True)
+    for own, trained in zip(weights(averaged), weights(module), strict=True):
+        assert own is trained
+    own, trained = dict(averaged.encoder.named_buffers()), dict(module.encoder.named_buffers())
+    assert own.keys() == trained.keys()
+    assert all(own[name] is not trained[name] for name in own)
+    assert averaged.encoder.prior is not module.encoder.prior
 
 
 @pytest.mark.parametrize("cycled", [False, True])
@@ -97,7 +109,7 @@ def test_networks_without_batch_norm_have_no_statistics_to_gather():
 def test_other_buffers_are_those_of_the_networks_in_training():
     module = bigan()
     module.encoder.body.register_buffer("count", torch.zeros(()))
-    averaged = averaged_copy(module)
+    averaged = averaged_copy(module, of_last_weights=False)
     module.encoder.body.count.fill_(7)
     settle(averaged, module, ROWS, 32, noise(), cycled=False, anew=True)
     assert averaged.encoder.body.count == 7
@@ -119,7 +131,7 @@ def test_an_interruption_leaves_the_networks_in_evaluation_mode():
 
 def test_clusters_are_fitted_to_the_codes_from_those_of_the_game():
     module = bigan("mixture")
-    averaged = averaged_copy(module)
+    averaged = averaged_copy(module, of_last_weights=False)
     for _ in range(3):  # no matter how often
         averaged.encoder.prior.means.add_(0.1)
         fit_prior(averaged, module, ROWS, noise())

@@ -16,7 +16,7 @@ def layers(n_in: int, widths: Iterable[int], *, batch_norm: bool) -> list[nn.Mod
         modules.append(nn.Linear(n_in, width, bias=not batch_norm))
         if batch_norm:
             modules.append(nn.BatchNorm1d(width))
-        modules.append(nn.LeakyReLU(SLOPE))
+        modules.append(nn.LeakyReLU(SLOPE, inplace=True))
         n_in = width
     return modules
 
