@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback
 
-from sklearn_bigan._averaging import settle
+from sklearn_bigan._averaging import STATISTICS_BATCHES, settle
+from sklearn_bigan._blocks import Blocks
 from sklearn_bigan._randomness import generator_on
 
 
@@ -81,7 +82,9 @@ def settled(net: Any) -> Any:
     settle(
         module,
         net.module_,
-        net.rows_,
+        Blocks(net.blocks_.array, net.blocks_.device, net.seed).sample(
+            STATISTICS_BATCHES * net.batch_size
+        ),
         net.batch_size,
         noise,
         cycled=net.cycled,

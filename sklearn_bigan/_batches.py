@@ -4,13 +4,42 @@ skorch's default, a DataLoader, fetches and collates row by row: on tables in me
 several times the training step itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from sklearn_bigan._blocks import Blocks
 from sklearn_bigan._neighbors import walk
+
+
+class BlockBatches:
+    """One epoch each time it is iterated: the blocks in a fresh seeded order, each in batches.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The training data.
+    batch_size : int
+        Rows in a batch, for the count.
+    of_block : callable
+        From a block's number to its batches.
+    """
+
+    def __init__(
+        self, blocks: Blocks, batch_size: int, of_block: Callable[[int], Iterable[Tensor]]
+    ) -> None:
+        self.blocks = blocks
+        self.batch_size = batch_size
+        self.of_block = of_block
+
+    def __len__(self) -> int:
+        return sum(n_batches(size, self.batch_size) for size in self.blocks.sizes)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for number in self.blocks.random.permutation(len(self.blocks.sizes)).tolist():
+            yield from self.of_block(number)
 
 
 class TensorBatches:
@@ -33,7 +62,7 @@ class TensorBatches:
         self.generator = generator
 
     def __len__(self) -> int:
-        return sum(1 for _ in gen_batches(len(self.rows), self.batch_size, min_batch_size=2))
+        return n_batches(len(self.rows), self.batch_size)
 
     def __iter__(self) -> Iterator[Tensor]:
         n_rows = len(self.rows)
@@ -78,7 +107,7 @@ class PairBatches:
         self.steps = steps
 
     def __len__(self) -> int:
-        return sum(1 for _ in gen_batches(len(self.rows), self.n_pairs, min_batch_size=2))
+        return n_batches(len(self.rows), self.n_pairs)
 
     def __iter__(self) -> Iterator[Tensor]:
         n_rows = len(self.rows)
@@ -88,3 +117,8 @@ class PairBatches:
             if self.graph is not None:
                 ends = walk(self.graph, ends, self.steps, self.generator)
             yield self.rows.index_select(0, torch.cat([order[cut], ends]))
+
+
+def n_batches(n_rows: int, batch_size: int) -> int:
+    """Count the batches; a single row left over joins the one before it."""
+    return sum(1 for _ in gen_batches(n_rows, batch_size, min_batch_size=2))

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sklearn_bigan._blocks import as_float32
+
 # Rows in flight at a time. Bounds the memory beside the output to a few activations of this many
 # rows, and is far above what a device needs to be busy.
 CHUNK_ROWS = 8192
@@ -36,12 +38,6 @@ def _padded_float32(chunk: np.ndarray) -> Tensor:
     """Copy to a float32 tensor; read-only and memory-mapped rows are welcome."""
     n_rows = -(-len(chunk) // ROWS_MULTIPLE) * ROWS_MULTIPLE
     padded = np.empty((n_rows, chunk.shape[1]), dtype=np.float32)
+    padded[: len(chunk)] = as_float32(chunk)
     padded[len(chunk) :] = 0
-    with np.errstate(over="ignore"):
-        padded[: len(chunk)] = chunk
-    if chunk.dtype != np.float32 and not np.isfinite(padded).all():
-        raise ValueError(
-            "Input X contains a value too large for dtype('float32'), whose largest is 3.4e38. "
-            "Rescale X, for example with StandardScaler."
-        )
     return torch.from_numpy(padded)

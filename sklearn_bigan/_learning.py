@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import gen_batches
+from sklearn.utils import assert_all_finite, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch.utils.data import Dataset
 
+from sklearn_bigan._blocks import as_float32, release
 from sklearn_bigan._device import resolve_device
 from sklearn_bigan._inference import CHUNK_ROWS
 from sklearn_bigan._net import BiGANNet
@@ -70,7 +72,7 @@ class LearningMixin(BaseEstimator):
             rows = self._training_rows(X, reset=anew)
             seen, mean = (0, 0.0) if anew or forget else (self.n_samples_seen_, self.mean_)
             self.n_samples_seen_ = seen + len(rows)
-            total = rows.sum(axis=0, dtype=np.float64)
+            total = sum(x.sum(axis=0, dtype=np.float64) for x in _chunks(rows))
             self.mean_ = mean + (total - len(rows) * mean) / self.n_samples_seen_
             made = None if anew else self.net_.blueprint
             blueprint = blueprint_for(self, len(rows), rows.shape[1], made)
@@ -103,13 +105,24 @@ class LearningMixin(BaseEstimator):
         return self
 
     def _training_rows(self, X: Any, reset: bool) -> np.ndarray:
-        """X as writable float32 rows in the generator's range; a copy only where one is needed."""
-        rows = validate_data(
-            self, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=2
-        )
-        check_range(rows, self.output_activation)
-        # torch warns about tensors over read-only memory.
-        return rows if rows.flags.writeable else rows.copy()
+        """X as float32 rows in the generator's range; a memory map as it is, of whatever dtype."""
+        if isinstance(X, Dataset):
+            raise TypeError(
+                f"X must be an array, a data frame or a memory map of shape (n_samples, "
+                f"n_features). Got a torch Dataset, {type(X).__name__}; pass its rows as an "
+                f"array or np.memmap, or piece by piece to partial_fit."
+            )
+        if not isinstance(X, np.memmap):
+            rows = validate_data(
+                self, X, reset=reset, dtype=np.float32, order="C", ensure_min_samples=2
+            )
+            check_range(rows, self.output_activation)
+            return rows
+        validate_data(self, X[:2], reset=reset, ensure_min_samples=2)
+        for x in _chunks(X):
+            assert_all_finite(x, estimator_name=type(self).__name__, input_name="X")
+            check_range(x, self.output_activation)
+        return X
 
     def _net_settings(self) -> dict[str, Any]:
         return self._training() | {
@@ -163,6 +176,11 @@ class LearningMixin(BaseEstimator):
 
 def _root_mean_variance(rows: np.ndarray, mean: np.ndarray) -> float:
     """Root of the columns' mean variance; 1 if all are constant."""
-    # Chunk by chunk: the differences of all rows would be a second copy of X.
-    chunks = (rows[cut] for cut in gen_batches(len(rows), CHUNK_ROWS))
-    return math.sqrt(sum(np.square(rows - mean).sum() for rows in chunks) / rows.size) or 1.0
+    return math.sqrt(sum(np.square(x - mean).sum() for x in _chunks(rows)) / rows.size) or 1.0
+
+
+def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the rows in float32, a chunk at a time: all of them would be another copy of X."""
+    for cut in gen_batches(len(rows), CHUNK_ROWS):
+        yield as_float32(rows[cut])
+        release(rows)

@@ -6,6 +6,8 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from sklearn_bigan._blocks import Blocks
+
 # Distances are measured between the leading principal components: cheaper, and on images nearer
 # to the classes than distances between pixels.
 MOST_COMPONENTS = 50
@@ -14,9 +16,35 @@ MOST_COMPONENTS = 50
 # one in so many, but never fewer than FEWEST.
 ROWS_PER_NEIGHBOR, FEWEST = 100, 3
 
-# Rows beyond this are split at random into blocks, and neighbours sought within a row's block:
-# the cost of brute force grows with the square.
-BLOCK_ROWS = 65_536
+# Graphs of so many blocks are kept: the default trains on no more rows than these hold. Of further
+# blocks they are made anew each time.
+MOST_GRAPHS = 16
+
+
+class BlockGraphs:
+    """The neighbours of each row within its block.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        The rows.
+    n_neighbors, seed : int
+        As for `neighbor_graph`.
+    """
+
+    def __init__(self, blocks: Blocks, n_neighbors: int, seed: int) -> None:
+        self.blocks = blocks
+        self.n_neighbors = n_neighbors
+        self.seed = seed
+        self.kept = [self._make(number) for number in range(len(blocks.sizes))[:MOST_GRAPHS]]
+
+    def of_block(self, number: int) -> Tensor:
+        """Return the block's graph, (n_rows, k), on the device."""
+        return self.kept[number] if number < len(self.kept) else self._make(number)
+
+    def _make(self, number: int) -> Tensor:
+        graph = neighbor_graph(self.blocks.read(number), self.n_neighbors, self.seed)
+        return graph.to(self.blocks.device)
 
 
 def neighbor_graph(rows: np.ndarray, n_neighbors: int, seed: int) -> Tensor:
@@ -32,7 +60,7 @@ def neighbor_graph(rows: np.ndarray, n_neighbors: int, seed: int) -> Tensor:
     n_neighbors : int
         How many at most.
     seed : int
-        Of the blocks and of the randomised PCA.
+        Of the randomised PCA.
 
     Returns
     -------
@@ -40,25 +68,17 @@ def neighbor_graph(rows: np.ndarray, n_neighbors: int, seed: int) -> Tensor:
         Row i holds the neighbours of row i; k is smaller than `n_neighbors` if rows are few.
     """
     n_rows, n_features = rows.shape
-    order = np.random.default_rng(seed).permutation(n_rows)
-    blocks = np.array_split(order, -(-n_rows // BLOCK_ROWS))
-    k = min(n_neighbors, max(FEWEST, n_rows // ROWS_PER_NEIGHBOR), min(map(len, blocks)) - 1)
-    graph = np.empty((n_rows, k), dtype=np.int64)
-    pca = None
-    for block in blocks:
-        points = rows[block]
-        if n_features > MOST_COMPONENTS:
-            standardise_rows(points)
-            if pca is None and len(block) > MOST_COMPONENTS:
-                # The components of the first block serve all: PCA copies the rows it is shown.
-                pca = PCA(MOST_COMPONENTS, random_state=seed)
-                with np.errstate(invalid="ignore"):  # shares of a variance that may be 0
-                    pca.fit(points)
-            points = points if pca is None else pca.transform(points)
-        # No query rows: a row is then not its own neighbour.
-        found = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
-        graph[block] = block[found]
-    return torch.from_numpy(graph)
+    k = min(n_neighbors, max(FEWEST, n_rows // ROWS_PER_NEIGHBOR), n_rows - 1)
+    points = rows
+    if n_features > MOST_COMPONENTS:
+        points = rows.copy()
+        standardise_rows(points)
+        if n_rows > MOST_COMPONENTS:
+            with np.errstate(invalid="ignore"):  # shares of a variance that may be 0
+                points = PCA(MOST_COMPONENTS, random_state=seed).fit_transform(points)
+    # No query rows: a row is then not its own neighbour.
+    found = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
+    return torch.from_numpy(found)
 
 
 def standardise_rows(rows: np.ndarray) -> None:

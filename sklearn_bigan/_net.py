@@ -1,6 +1,7 @@
 """The training engine: a skorch net whose step updates two players at once."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +11,14 @@ from skorch.utils import TeeGenerator
 from torch import Tensor
 from torch.nn import Module
 
-from sklearn_bigan._averaging import average, averaged_copy, settle, weights
-from sklearn_bigan._batches import PairBatches, TensorBatches
+from sklearn_bigan._averaging import (
+    STATISTICS_BATCHES,
+    average,
+    averaged_copy,
+    settle,
+    weights,
+)
+from sklearn_bigan._batches import BlockBatches, PairBatches, TensorBatches
 from sklearn_bigan._gradients import play
 from sklearn_bigan._health import Health, check_finite, health
 from sklearn_bigan._losses import LOSSES
@@ -143,7 +150,7 @@ class BiGANNet(NeuralNet):
         if self.viewed:
             x, partner = batch.chunk(2)
             shown = self._views(batch)
-        elif self.graph_ is not None:
+        elif self.graphs_ is not None:
             partner = batch.roll(len(batch) // 2, dims=0)
         z = encoder.prior.sample(len(x), self.noise_, batch.device)
 
@@ -189,7 +196,7 @@ class BiGANNet(NeuralNet):
                 half = slice(max(2, len(z) // 2))  # of the draws: as good, for half the price
                 figures["latent_cycle_loss"] = latent_cycle_loss(encoder, x_hat[half], z[half])
                 total = total + self.latent_cycle_weight * figures["latent_cycle_loss"]
-            if self.consistency_weight > 0 and (self.viewed or self.graph_ is not None):
+            if self.consistency_weight > 0 and (self.viewed or self.graphs_ is not None):
                 term = contrast_loss if self.viewed else consistency_loss
                 figures["consistency_loss"] = term(codes)
                 total = total + self.consistency_weight * figures["consistency_loss"]
@@ -228,7 +235,7 @@ class BiGANNet(NeuralNet):
         settle(
             self.averaged_,
             self.module_,
-            self.rows_,
+            self.blocks_.sample(STATISTICS_BATCHES * self.batch_size),
             self.batch_size,
             self.noise_,
             cycled=self.cycled,
@@ -326,15 +333,22 @@ class BiGANNet(NeuralNet):
             return super().get_iterator(dataset, training)
         return self.batches()
 
-    def batches(self) -> TensorBatches | PairBatches:
+    def batches(self) -> BlockBatches:
         """Return the rows as batches, in a new order each time they are gone through."""
-        if self.graph_ is None and not self.viewed:
-            return TensorBatches(self.rows_, self.batch_size, self.order_)
+        if self.graphs_ is None and not self.viewed:
+            return BlockBatches(self.blocks_, self.batch_size, self._batches)
+        n_pairs = self.batch_size if self.viewed else self.batch_size // 2
+        return BlockBatches(self.blocks_, n_pairs, partial(self._pairs, n_pairs))
+
+    def _batches(self, number: int) -> TensorBatches:
+        return TensorBatches(self.blocks_.block(number), self.batch_size, self.order_)
+
+    def _pairs(self, n_pairs: int, number: int) -> PairBatches:
         return PairBatches(
-            self.rows_,
-            self.batch_size if self.viewed else self.batch_size // 2,
+            self.blocks_.block(number),
+            n_pairs,
             self.order_,
-            graph=self.graph_,
+            graph=None if self.graphs_ is None else self.graphs_.of_block(number),
             steps=self.neighbor_steps,
         )
 

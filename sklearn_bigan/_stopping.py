@@ -10,8 +10,8 @@ from torch import Tensor
 from sklearn_bigan._averaging import weights
 from sklearn_bigan._inference import CHUNK_ROWS
 
-# As `fit` needs: a single row has no spread.
-FEWEST_ROWS = 2
+# As `fit` needs: a single row has no spread. The most are enough for any score.
+FEWEST_ROWS, MOST_ROWS = 2, 65_536
 
 
 class Patience(NamedTuple):
@@ -20,16 +20,17 @@ class Patience(NamedTuple):
     fraction: float
     n_epochs: int
 
-    def split(self, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows to learn from and those held out."""
-        n_held_out = max(FEWEST_ROWS, round(self.fraction * len(rows)))
-        if len(rows) - n_held_out < FEWEST_ROWS:
+    def split(self, n_rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of the rows to learn from and of those held out, in rising order."""
+        n_held_out = min(MOST_ROWS, max(FEWEST_ROWS, round(self.fraction * n_rows)))
+        if n_rows - n_held_out < FEWEST_ROWS:
             raise ValueError(
                 f"early_stopping=True with validation_fraction={self.fraction} holds out "
-                f"{n_held_out} of {len(rows)} rows, which leaves fewer than {FEWEST_ROWS} to learn "
+                f"{n_held_out} of {n_rows} rows, which leaves fewer than {FEWEST_ROWS} to learn "
                 f"from. Pass more rows, or set early_stopping=False."
             )
-        learned, held_out = train_test_split(rows, test_size=n_held_out, random_state=seed)
+        split = train_test_split(np.arange(n_rows), test_size=n_held_out, random_state=seed)
+        learned, held_out = map(np.sort, split)
         return learned, held_out
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from sklearn_bigan._averaging import fit_prior
+from sklearn_bigan._blocks import BLOCK_ROWS, Blocks, as_float32
 from sklearn_bigan._health import PROBE_ROWS, complaints
-from sklearn_bigan._neighbors import neighbor_graph
+from sklearn_bigan._neighbors import BlockGraphs
 from sklearn_bigan._net import BiGANNet, StopTraining
 from sklearn_bigan._randomness import (
     child_seed,
@@ -43,8 +44,8 @@ def train(
     ----------
     net : BiGANNet
         Changed in place.
-    rows : ndarray of shape (n_samples, n_features), dtype float32
-        The training data.
+    rows : ndarray of shape (n_samples, n_features)
+        The training data, a memory map or not, of any numeric dtype.
     epochs : int or None
         How often to see each. None: as long as `length` says.
     settle : bool
@@ -65,23 +66,23 @@ def train(
     """
     # Seeds depend on how many epochs came before, not on a generator's inner state.
     n_epochs = len(net.history)
-    order, noise, default, graph, probe = (
-        child_seed(net.seed, 1, n_epochs, purpose) for purpose in range(5)
+    order, noise, default, graph, probe, spans = (
+        child_seed(net.seed, 1, n_epochs, purpose) for purpose in range(6)
     )
+    chosen = held_out = None
     if patience is not None:
         # By the net's seed alone: a warm start holds out the same rows of the same X.
-        rows, held_out = patience.split(rows, child_seed(net.seed, 2))
+        chosen, held_out = patience.split(len(rows), child_seed(net.seed, 2))
     with unchanged_on_failure(net), one_thread():
-        net.rows_ = torch.from_numpy(rows).to(net.device)
-        device = net.rows_.device
+        device = torch.device(net.device)
+        net.blocks_ = blocks = Blocks(rows, device, spans, chosen=chosen)
         net.order_, net.noise_ = (generator_on(device, seed) for seed in (order, noise))
         paired = net.n_neighbors > 0 and net.blueprint.joint and epochs != 0
-        net.graph_ = neighbor_graph(rows, net.n_neighbors, graph).to(device) if paired else None
-        chosen = torch.randperm(len(rows), generator=generator_on(device, probe), device=device)
-        net.probe_ = net.rows_[chosen[:PROBE_ROWS]], probe
-        if patience is not None:
-            aside = torch.from_numpy(held_out).to(device)
-            net.watch_ = HeldOut(aside, net.rows_.mean(0), patience.n_epochs)
+        net.graphs_ = BlockGraphs(blocks, net.n_neighbors, graph) if paired else None
+        net.probe_ = blocks.sample(PROBE_ROWS), probe
+        if held_out is not None and patience is not None:
+            aside = torch.from_numpy(as_float32(rows[held_out])).to(device)
+            net.watch_ = HeldOut(aside, blocks.mean(), patience.n_epochs)
         try:
             take_steps(net, epochs, settle, default)
             if net.watch_ is not None:
@@ -91,11 +92,11 @@ def train(
             if not settle or len(net.history) == n_epochs:
                 return []
             if net.blueprint.joint:
-                fit_prior(net.averaged_, net.module_, net.rows_, net.noise_)
+                fit_prior(net.averaged_, net.module_, blocks.sample(BLOCK_ROWS), net.noise_)
             return complaints(net.look_at(net.averaged_))
         finally:
             net.watch_ = None
-            del net.rows_, net.graph_, net.probe_
+            del net.blocks_, net.graphs_, net.probe_
 
 
 def length(n_rows: int, *, of_images: bool) -> int:
@@ -110,21 +111,21 @@ def take_steps(net: BiGANNet, epochs: int | None, settle: bool, seed: int) -> No
     n_batches = len(net.batches())
     if epochs is None:
         of_images = net.blueprint.image_shape is not None
-        epochs = math.ceil(length(len(net.rows_), of_images=of_images) / n_batches)
+        epochs = math.ceil(length(len(net.blocks_), of_images=of_images) / n_batches)
     net.fall_ = epochs * n_batches if settle else 0
     net.n_steps_before_ = net.n_steps_
-    private = net.blueprint.draws_privately
-    with nullcontext() if private else default_generators_seeded(seed, net.rows_.device):
+    rows, private = net.blocks_.array, net.blueprint.draws_privately
+    with nullcontext() if private else default_generators_seeded(seed, net.blocks_.device):
         net.module_.train()
         try:
-            net.notify("on_train_begin", X=net.rows_, y=None)
-            net.fit_loop(net.rows_, epochs=epochs)
+            net.notify("on_train_begin", X=rows, y=None)
+            net.fit_loop(rows, epochs=epochs)
         except StopTraining:
             # An epoch that was not finished has no figures to report.
             if net.history and "train_batch_count" not in net.history[-1]:
                 del net.history[-1]
         with suppress(StopTraining):
-            net.notify("on_train_end", X=net.rows_, y=None)
+            net.notify("on_train_end", X=rows, y=None)
     weights = dict(net.module_.named_parameters())
     sums = torch.stack([weight.detach().sum() for weight in weights.values()])
     net.check_finite(dict(zip(weights, sums.cpu().tolist(), strict=True)))

@@ -284,7 +284,8 @@ class BiGANTransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            At least two rows, finite, in the range of `output_activation`; computed in float32.
+            At least two rows, finite, in the range of `output_activation`; computed in float32. An
+            `np.memmap` is read in blocks of 65,536 rows, less of wide ones, and never as a whole.
         y : None
             Ignored.
 
@@ -298,6 +299,8 @@ class BiGANTransformer(
         ValueError
             If a parameter or X is out of range, or if training diverges. As after Ctrl-C, the
             estimator is then as it was before the call.
+        TypeError
+            If X is a torch Dataset.
 
         Warns
         -----

@@ -18,6 +18,7 @@ LAYERS = {
     "networks": TORCH_ONLY,
     "_averaging": ENGINE,
     "_batches": ENGINE,
+    "_blocks": ENGINE,
     "_device": ENGINE,
     "_gradients": ENGINE,
     "_health": ENGINE,
@@ -45,7 +46,7 @@ ALLOWED = {
 }
 STANDARD_LIBRARY = {
     "collections", "contextlib", "copy", "dataclasses", "functools", "itertools", "math",
-    "numbers", "threading", "typing", "warnings",
+    "mmap", "numbers", "threading", "typing", "warnings",
 }  # fmt: skip
 
 

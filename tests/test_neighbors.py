@@ -4,9 +4,10 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from sklearn_bigan import _neighbors
+from sklearn_bigan import _blocks, _neighbors
 from sklearn_bigan._batches import PairBatches
-from sklearn_bigan._neighbors import neighbor_graph, walk
+from sklearn_bigan._blocks import Blocks
+from sklearn_bigan._neighbors import BlockGraphs, neighbor_graph, walk
 
 # Two clumps of 20 rows each, far apart.
 ROWS = np.random.RandomState(0).randn(40, 3).astype(np.float32)
@@ -82,23 +83,16 @@ def test_rows_without_variation_become_nothing_and_others_of_length_one():
     np.testing.assert_allclose(lengths[6:], 1, rtol=1e-5)
 
 
-def test_blocks_bound_the_search(monkeypatch):
-    monkeypatch.setattr(_neighbors, "BLOCK_ROWS", 16)
-    graph = neighbor_graph(ROWS, 3, seed=0)
-    assert graph.shape == (40, 3)
-    reached = {frozenset([row, *near]) for row, near in enumerate(graph.tolist())}
-    # three blocks at random: no row reaches a row that does not share its block
-    blocks = list(reached)
-    merged = []
-    while blocks:
-        block = blocks.pop()
-        touching = [other for other in blocks if other & block]
-        while touching:
-            block = block.union(*touching)
-            blocks = [other for other in blocks if other not in touching]
-            touching = [other for other in blocks if other & block]
-        merged.append(block)
-    assert len(merged) >= 3
+def test_neighbours_are_sought_within_a_block(monkeypatch):
+    monkeypatch.setattr(_blocks, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(_blocks, "SPANS", 4)
+    monkeypatch.setattr(_neighbors, "MOST_GRAPHS", 2)
+    blocks = Blocks(ROWS, torch.device("cpu"), seed=0)
+    graphs = BlockGraphs(blocks, 3, seed=0)
+    assert len(graphs.kept) == 2
+    for number in range(3):
+        expected = neighbor_graph(blocks.read(number), 3, seed=0)
+        assert torch.equal(graphs.of_block(number), expected)
 
 
 def test_a_walk_takes_as_many_steps_as_it_is_told():

@@ -430,7 +430,7 @@ def test_no_rows_are_kept_after_training_or_its_failure():
     made = net()
     train(made, 1)
     interrupt(made, KeyboardInterrupt)
-    assert not {"rows_", "graph_"} & set(vars(made))
+    assert not {"blocks_", "graphs_"} & set(vars(made))
 
 
 @pytest.mark.parametrize("inference", INFERENCES)

@@ -52,7 +52,7 @@ def test_the_best_weights_are_put_back():
 def test_the_score_is_that_of_rows_never_trained_on(small_digits):
     class Seen(Callback):
         def on_train_begin(self, net, **kwargs):
-            self.rows = {tuple(row) for row in net.rows_.tolist()}
+            self.rows = {tuple(row) for row in net.blocks_.read(0).tolist()}
 
     fitted = bigan(max_epochs=30, validation_fraction=0.2, callbacks=[("seen", Seen())])
     fitted.fit(small_digits)
@@ -102,7 +102,7 @@ def test_every_epoch_is_complete(small_digits):
 def test_a_warm_start_holds_out_the_same_rows(small_digits):
     class Seen(Callback):
         def on_train_begin(self, net, **kwargs):
-            seen.append({tuple(row) for row in net.rows_.tolist()})
+            seen.append({tuple(row) for row in net.blocks_.read(0).tolist()})
 
     seen = []
     fitted = bigan(max_epochs=1, callbacks=[Seen()]).fit(small_digits)

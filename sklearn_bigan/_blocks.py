@@ -1,0 +1,138 @@
+"""The training rows, in blocks small enough to be held, shuffled and compared with one another.
+
+Rows that fit into one block are on the device all the while. Of more than that one block is, so
+that training takes as much memory for a memory map of any length. A block's rows are spans of
+consecutive rows from all over the data: a disk reads them many times faster than single rows, and
+sorted data are mixed all the same.
+"""
+
+import mmap
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+# Neighbours are sought within a block, and the cost of brute force grows with its square.
+BLOCK_ROWS = 65_536
+# A block of wide rows has fewer of them.
+BLOCK_BYTES = 2**29
+SPANS = 64
+
+
+class Blocks:
+    """Rows in blocks; which spans are in a block is drawn once.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_samples, n_features)
+        The rows, a memory map or not, of any numeric dtype; never changed, and never copied whole
+        unless it fits into a block.
+    device : torch.device
+        Where rows are wanted.
+    seed : int
+        Of the spans, and of what is sampled.
+    chosen : ndarray of shape (n_chosen,), dtype int64, or None
+        Which rows there are, in rising order. None: all.
+    """
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        device: torch.device,
+        seed: int,
+        *,
+        chosen: np.ndarray | None = None,
+    ) -> None:
+        self.array = array
+        self.device = device
+        self.chosen = chosen
+        self.random = np.random.default_rng(seed)
+        row_bytes = 4 * max(1, array.shape[1])
+        block_rows = min(BLOCK_ROWS, max(2 * SPANS, BLOCK_BYTES // row_bytes))
+        n_blocks = -(-len(self) // block_rows)
+        if n_blocks == 1:
+            self.spans = [[slice(0, len(self))]]
+        else:
+            spans = np.array(list(gen_batches(len(self), block_rows // SPANS)), dtype=object)
+            drawn = np.array_split(self.random.permutation(len(spans)), n_blocks)
+            self.spans = [list(spans[np.sort(numbers)]) for numbers in drawn]
+        self._held: tuple[int, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.array if self.chosen is None else self.chosen)
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many rows each block has."""
+        return [sum(span.stop - span.start for span in spans) for spans in self.spans]
+
+    def read(self, number: int) -> np.ndarray:
+        """Return a block in the host's memory, float32; not to be changed."""
+        parts = [self._rows(span) for span in self.spans[number]]
+        if len(parts) == 1:
+            return as_float32(parts[0])
+        rows = as_float32(np.concatenate(parts))
+        release(self.array)
+        return rows
+
+    def block(self, number: int) -> Tensor:
+        """Return a block on the device, (n_rows, n_features). The last one asked for is kept."""
+        if self._held is None or self._held[0] != number:
+            self._held = None  # before the next one is read
+            self._held = number, self._to_device(self.read(number))
+        return self._held[1]
+
+    def sample(self, n_rows: int) -> Tensor:
+        """Return so many different rows of one block, or all that it has."""
+        rows = self.block(self._held[0] if self._held else 0)
+        if n_rows >= len(rows):
+            return rows
+        drawn = self.random.choice(len(rows), n_rows, replace=False)
+        return rows.index_select(0, torch.from_numpy(drawn).to(self.device))
+
+    def mean(self) -> Tensor:
+        """Return the columns' means, on the device."""
+        sums = (self.read(i).sum(axis=0, dtype=np.float64) for i in range(len(self.spans)))
+        return self._to_device(as_float32(sum(sums) / len(self)))
+
+    def _rows(self, span: slice) -> np.ndarray:
+        return self.array[span if self.chosen is None else self.chosen[span]]
+
+    def _to_device(self, rows: np.ndarray) -> Tensor:
+        # torch warns about tensors over read-only memory.
+        return torch.from_numpy(rows if rows.flags.writeable else rows.copy()).to(self.device)
+
+
+def release(array: np.ndarray) -> None:
+    """Give back what was read of a memory map.
+
+    The kernel would do so only when short of memory; until then it counts as this process's.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    # What was written to a copy-on-write map is nowhere else.
+    if isinstance(base, mmap.mmap) and getattr(array, "mode", "c") != "c":
+        with suppress(AttributeError):  # not on Windows
+            base.madvise(mmap.MADV_DONTNEED)
+
+
+def as_float32(rows: np.ndarray) -> np.ndarray:
+    """Return the rows as a C-contiguous float32 array, a copy only where one is needed.
+
+    Raises
+    ------
+    ValueError
+        If float32 cannot hold a value.
+    """
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(rows, dtype=np.float32)
+    if converted.dtype != rows.dtype and not np.isfinite(converted).all():
+        raise ValueError(
+            "Input X contains a value too large for dtype('float32'), whose largest is 3.4e38. "
+            "Rescale X, for example with StandardScaler."
+        )
+    return converted
