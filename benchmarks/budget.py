@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 
 from sklearn_bigan._averaging import STATISTICS_BATCHES, settle
 from sklearn_bigan._blocks import Blocks
-from sklearn_bigan._randomness import generator_on
+from sklearn_bigan._noise import Noise
 
 
 class Budget:
@@ -78,7 +78,7 @@ class Watch(Callback):
 def settled(net: Any) -> Any:
     """Copy the networks as training would leave them now; its own draws go on undisturbed."""
     module = copy.deepcopy(net.averaged_)
-    noise = generator_on(torch.device("cpu"), net.seed)
+    noise = Noise(torch.device("cpu"), net.seed)
     settle(
         module,
         net.module_,

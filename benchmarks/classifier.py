@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from sklearn_bigan._batches import TensorBatches
 from sklearn_bigan._inference import map_rows
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._randomness import default_generators_seeded
 from sklearn_bigan._views import views
 from sklearn_bigan.networks import dcgan
@@ -50,9 +51,9 @@ def train_classifier(X: np.ndarray, y: np.ndarray, image_shape: ImageShape) -> C
     classes, labels = np.unique(y, return_inverse=True)
     with default_generators_seeded(SEED, CPU):
         model = Classifier(image_shape, len(classes)).train()
-    noise = torch.Generator().manual_seed(SEED)
+    noise = Noise(torch.device("cpu"), SEED)
     rows, targets = torch.from_numpy(X), torch.from_numpy(labels)
-    batches = TensorBatches(torch.arange(len(rows)), BATCH, noise)
+    batches = TensorBatches(torch.arange(len(rows)), BATCH, noise.generator)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     epochs = -(-UPDATES // len(batches))
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sklearn_bigan._inference import map_rows
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import Prior
-from sklearn_bigan._randomness import generator_on
 from sklearn_bigan.networks import dcgan
 from sklearn_bigan.networks.bigan import BiGAN
 from sklearn_bigan.networks.images import pool, to_maps, to_rows
@@ -64,13 +64,11 @@ def bigan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
     """E and G, which also draws samples; `prior` is the one of the game."""
 
     def prior_draws(n: int) -> np.ndarray:
-        return prior.sample(n, generator_on(CPU, 0), CPU).numpy()
+        return prior.sample(n, Noise(CPU, 0)).numpy()
 
     def sample(n: int) -> np.ndarray:
         with torch.inference_mode():
-            return module.generator(
-                module.encoder.prior.sample(n, generator_on(CPU, 0), CPU)
-            ).numpy()
+            return module.generator(module.encoder.prior.sample(n, Noise(CPU, 0))).numpy()
 
     return replace(codec(module, **took), prior_draws=prior_draws, sample=sample)
 

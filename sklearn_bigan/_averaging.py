@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sklearn_bigan._inference import CHUNK_ROWS
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import MixturePrior
 from sklearn_bigan.networks.bigan import BiGAN
 
@@ -55,7 +56,7 @@ def settle(
     module: BiGAN,
     rows: Tensor,
     batch_size: int,
-    noise: torch.Generator,
+    noise: Noise,
     *,
     cycled: bool,
     anew: bool,
@@ -78,7 +79,7 @@ def settle(
                 own.copy_(other)
     if not norms:
         return
-    order = torch.randperm(len(rows), generator=noise, device=rows.device)
+    order = torch.randperm(len(rows), generator=noise.generator, device=rows.device)
     # Equal parts, so that every row counts where there are few.
     batches = order.tensor_split(max(1, len(rows) // batch_size))[:STATISTICS_BATCHES]
     momenta = [norm.momentum for norm in norms]
@@ -91,7 +92,7 @@ def settle(
                     norm.momentum = 1 / (i + 1)  # a plain mean over the batches
             x = rows[batch]
             codes = averaged.encoder(x)
-            draws = module.encoder.prior.sample(len(x), noise, x.device)
+            draws = module.encoder.prior.sample(len(x), noise)
             averaged.generator(torch.cat([draws, codes]) if cycled else draws)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
@@ -100,7 +101,7 @@ def settle(
 
 
 @torch.no_grad()
-def fit_prior(averaged: BiGAN, module: BiGAN, rows: Tensor, noise: torch.Generator) -> None:
+def fit_prior(averaged: BiGAN, module: BiGAN, rows: Tensor, noise: Noise) -> None:
     """Fit the clusters of a mixture to the codes of the rows, ALI's as drawn from q(z | x)."""
     prior = averaged.encoder.prior
     if isinstance(prior, MixturePrior):

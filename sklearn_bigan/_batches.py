@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sklearn_bigan._blocks import Blocks
 from sklearn_bigan._neighbors import walk
+from sklearn_bigan._noise import part
 
 
 class BlockBatches:
@@ -21,21 +22,24 @@ class BlockBatches:
     ----------
     blocks : Blocks
         The training data.
-    batch_size : int
-        Rows in a batch, for the count.
+    count : callable
+        From a number of rows to how many batches they make.
     of_block : callable
         From a block's number to its batches.
     """
 
     def __init__(
-        self, blocks: Blocks, batch_size: int, of_block: Callable[[int], Iterable[Tensor]]
+        self,
+        blocks: Blocks,
+        count: Callable[[int], int],
+        of_block: Callable[[int], Iterable[Tensor]],
     ) -> None:
         self.blocks = blocks
-        self.batch_size = batch_size
+        self.count = count
         self.of_block = of_block
 
     def __len__(self) -> int:
-        return sum(n_batches(size, self.batch_size) for size in self.blocks.sizes)
+        return sum(map(self.count, self.blocks.sizes))
 
     def __iter__(self) -> Iterator[Tensor]:
         for number in self.blocks.random.permutation(len(self.blocks.sizes)).tolist():
@@ -54,21 +58,32 @@ class TensorBatches:
         before it, since batch norm has no statistics of one row.
     generator : torch.Generator
         Source of the order.
+    rank, size : int
+        Which part of each batch is wanted, of how many equal parts; a few rows may then be left
+        out of an epoch.
     """
 
-    def __init__(self, rows: Tensor, batch_size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        rows: Tensor,
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        rank: int = 0,
+        size: int = 1,
+    ) -> None:
         self.rows = rows
-        self.batch_size = batch_size
         self.generator = generator
+        self.rank, self.size = rank, size
+        self.cuts = list(cuts(len(rows), batch_size, 1 if size == 1 else 2 * size))
 
     def __len__(self) -> int:
-        return n_batches(len(self.rows), self.batch_size)
+        return len(self.cuts)
 
     def __iter__(self) -> Iterator[Tensor]:
-        n_rows = len(self.rows)
-        order = torch.randperm(n_rows, generator=self.generator, device=self.rows.device)
-        for cut in gen_batches(n_rows, self.batch_size, min_batch_size=2):
-            yield self.rows.index_select(0, order[cut])
+        order = torch.randperm(len(self.rows), generator=self.generator, device=self.rows.device)
+        for cut in self.cuts:
+            yield self.rows.index_select(0, part(order[cut], self.rank, self.size))
 
 
 class PairBatches:
@@ -89,6 +104,8 @@ class PairBatches:
         The neighbours of each row.
     steps : int
         Length of the walks.
+    rank, size : int
+        As for `TensorBatches`.
     """
 
     def __init__(
@@ -99,26 +116,30 @@ class PairBatches:
         *,
         graph: Tensor | None,
         steps: int,
+        rank: int = 0,
+        size: int = 1,
     ) -> None:
         self.rows = rows
-        self.n_pairs = n_pairs
         self.generator = generator
         self.graph = graph
         self.steps = steps
+        self.rank, self.size = rank, size
+        self.cuts = list(cuts(len(rows), n_pairs, size))
 
     def __len__(self) -> int:
-        return n_batches(len(self.rows), self.n_pairs)
+        return len(self.cuts)
 
     def __iter__(self) -> Iterator[Tensor]:
-        n_rows = len(self.rows)
-        order = torch.randperm(n_rows, generator=self.generator, device=self.rows.device)
-        for cut in gen_batches(n_rows, self.n_pairs, min_batch_size=2):
+        order = torch.randperm(len(self.rows), generator=self.generator, device=self.rows.device)
+        for cut in self.cuts:
             ends = order[cut]
             if self.graph is not None:
                 ends = walk(self.graph, ends, self.steps, self.generator)
-            yield self.rows.index_select(0, torch.cat([order[cut], ends]))
+            pairs = part(torch.cat([order[cut], ends]), self.rank, self.size)
+            yield self.rows.index_select(0, pairs)
 
 
-def n_batches(n_rows: int, batch_size: int) -> int:
-    """Count the batches; a single row left over joins the one before it."""
-    return sum(1 for _ in gen_batches(n_rows, batch_size, min_batch_size=2))
+def cuts(n_rows: int, batch_size: int, multiple: int) -> Iterator[slice]:
+    """Yield where batches are in an order: at least two rows, and a multiple of `multiple`."""
+    for cut in gen_batches(n_rows, batch_size, min_batch_size=max(2, multiple)):
+        yield slice(cut.start, cut.stop - (cut.stop - cut.start) % multiple)

@@ -1,5 +1,7 @@
 """Which device a fit runs on."""
 
+import os
+
 import torch
 
 
@@ -14,7 +16,13 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         available = torch.accelerator.is_available()
         accelerator = torch.accelerator.current_accelerator() if available else None
-        return accelerator or torch.device("cpu")
+        if accelerator is None:
+            return torch.device("cpu")
+        # Of the processes that torchrun starts on a machine each takes a device of its own.
+        local_rank = os.environ.get("LOCAL_RANK")
+        if local_rank is None:
+            return accelerator
+        return torch.device(accelerator.type, int(local_rank) % torch.accelerator.device_count())
     try:
         resolved = torch.device(device)
         torch.empty(1, device=resolved)

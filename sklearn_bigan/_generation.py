@@ -11,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_bigan._encoding import EncodingMixin
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._parameters import draw_seed
 from sklearn_bigan._priors import MixturePrior, Prior
-from sklearn_bigan._randomness import generator_on
 
 # Weight of the discriminator's term in EGBAD's anomaly score.
 EGBAD_WEIGHT = 0.1
@@ -106,12 +106,11 @@ class GenerationMixin(EncodingMixin):
             )
         # On the CPU, so that a seed means the same z on every device.
         prior = copy.deepcopy(self._module.encoder.prior).cpu()
-        cpu = torch.device("cpu")
-        noise = generator_on(cpu, draw_seed(random_state))
+        noise = Noise(torch.device("cpu"), draw_seed(random_state))
         if cluster is None:
-            z = prior.sample(n_samples, noise, cpu)
+            z = prior.sample(n_samples, noise)
         else:
-            z = _clustered(prior, cluster).sample(n_samples, noise, cpu, cluster)
+            z = _clustered(prior, cluster).sample(n_samples, noise, cluster)
         return self._map(self._module.generator, z.numpy(), self.n_features_in_)
 
     def score(self, X: Any, y: Any = None) -> float:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import Prior
 from sklearn_bigan.networks.bigan import BiGAN
 
@@ -61,12 +62,12 @@ class Health(NamedTuple):
 
 
 @torch.no_grad()
-def health(module: BiGAN, prior: Prior, x: Tensor, noise: torch.Generator) -> Health:
+def health(module: BiGAN, prior: Prior, x: Tensor, noise: Noise) -> Health:
     """Look at E and G on rows x, at least two, and on draws.
 
     Codes are compared with the `prior` of the game, samples are made from the module's own.
     """
-    z, aim = (p.sample(PROBE_ROWS, noise, x.device) for p in (module.encoder.prior, prior))
+    z, aim = (p.sample(PROBE_ROWS, noise) for p in (module.encoder.prior, prior))
     codes = module.encoder(x)
     x_tilde, x_hat = module.generator(torch.cat([codes, z])).split([len(x), PROBE_ROWS])
     own, other = ((x - pair).square().sum(1).mean() for pair in (x_tilde, x_tilde.roll(1, 0)))

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from sklearn_bigan._blocks import as_float32, release
 from sklearn_bigan._device import resolve_device
+from sklearn_bigan._distributed import Group
 from sklearn_bigan._inference import CHUNK_ROWS
 from sklearn_bigan._net import BiGANNet
 from sklearn_bigan._parameters import (
@@ -82,7 +83,7 @@ class LearningMixin(BaseEstimator):
                     blueprint,
                     x_mean=torch.from_numpy(self.mean_).float(),
                     x_std=_root_mean_variance(rows, self.mean_),
-                    seed=draw_seed(self.random_state),
+                    seed=Group(torch.device(self.device_)).from_first(draw_seed(self.random_state)),
                     **self._net_settings(),
                 ).initialize()
             else:

@@ -1,7 +1,6 @@
 """The training engine: a skorch net whose step updates two players at once."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,16 +17,12 @@ from sklearn_bigan._averaging import (
     settle,
     weights,
 )
-from sklearn_bigan._batches import BlockBatches, PairBatches, TensorBatches
+from sklearn_bigan._batches import BlockBatches, PairBatches, TensorBatches, cuts
 from sklearn_bigan._gradients import play
 from sklearn_bigan._health import Health, check_finite, health
 from sklearn_bigan._losses import LOSSES
-from sklearn_bigan._randomness import (
-    child_seed,
-    default_generators_seeded,
-    generator_on,
-    one_thread,
-)
+from sklearn_bigan._noise import Noise
+from sklearn_bigan._randomness import child_seed, default_generators_seeded, one_thread
 from sklearn_bigan._stopping import HeldOut
 from sklearn_bigan._terms import (
     consistency_loss,
@@ -138,6 +133,7 @@ class BiGANNet(NeuralNet):
         self.n_steps_ += 1
         encoder_generator_moves = self.n_steps_ % self.discriminator_steps == 0
         encoder, generator = self.module_.encoder, self.module_.generator
+        noise = self.noise_.shared(self.group_.rank, self.group_.size)
         self._set_learning_rate()
         self.optimizer_.zero_grad()
         self.optimizer_discriminator_.zero_grad()
@@ -149,17 +145,17 @@ class BiGANNet(NeuralNet):
         x, shown, partner = batch, batch, batch
         if self.viewed:
             x, partner = batch.chunk(2)
-            shown = self._views(batch)
+            shown = self._views(batch, noise)
         elif self.graphs_ is not None:
             partner = batch.roll(len(batch) // 2, dims=0)
-        z = encoder.prior.sample(len(x), self.noise_, batch.device)
+        z = encoder.prior.sample(len(x), noise)
 
         # Encode and generate, once each: z_hat ~ q(z | x), x_hat = G(z) and, for the cycle,
         # x_tilde = G(z_hat), in one batch: G's batch statistics are then those of draws and codes
         # together, in training as afterwards. A latent regressor's D sees x alone, and its
         # encoder sees only x_hat.
         with torch.set_grad_enabled(encoder_generator_moves):
-            codes = encoder.draw(shown, self.noise_) if joint else z[:, :0]
+            codes = encoder.draw(shown, noise) if joint else z[:, :0]
             z_hat = codes[: len(x)]
             x_hat, x_tilde = (
                 generator(torch.cat([z, z_hat])).chunk(2) if self.cycled else (generator(z), None)
@@ -197,8 +193,11 @@ class BiGANNet(NeuralNet):
                 figures["latent_cycle_loss"] = latent_cycle_loss(encoder, x_hat[half], z[half])
                 total = total + self.latent_cycle_weight * figures["latent_cycle_loss"]
             if self.consistency_weight > 0 and (self.viewed or self.graphs_ is not None):
-                term = contrast_loss if self.viewed else consistency_loss
-                figures["consistency_loss"] = term(codes)
+                figures["consistency_loss"] = (
+                    contrast_loss(self.group_.whole(codes))
+                    if self.viewed
+                    else consistency_loss(codes)
+                )
                 total = total + self.consistency_weight * figures["consistency_loss"]
             tensors, gradients = [z_hat, generated], [outcome.at_z_hat, outcome.at_x_hat]
             if total.requires_grad:
@@ -210,6 +209,9 @@ class BiGANNet(NeuralNet):
                 encoder, x_hat, z, self.blueprint.inference
             )
             torch.autograd.backward(x_hat, outcome.at_x_hat + at_x_hat)
+        self.group_.average(
+            [weight.grad for weight in self.module_.parameters() if weight.grad is not None]
+        )
         self.notify(
             "on_grad_computed",
             named_parameters=TeeGenerator(self.module_.named_parameters()),
@@ -228,7 +230,7 @@ class BiGANNet(NeuralNet):
         """Figures of the health of these networks, the ones in training or the ones in use."""
         rows, seed = self.probe_
         prior = self.module_.encoder.prior
-        return health(module, prior, rows, generator_on(rows.device, seed))
+        return health(module, prior, rows, Noise(rows.device, seed))
 
     def settle(self, *, anew: bool) -> None:
         """Make the averaged networks ready for use; see `_averaging.settle`."""
@@ -242,10 +244,10 @@ class BiGANNet(NeuralNet):
             anew=anew,
         )
 
-    def _views(self, batch: Tensor) -> Tensor:
+    def _views(self, batch: Tensor, noise: Noise) -> Tensor:
         shape = self.blueprint.image_shape
         assert shape is not None  # there are no augmentations without
-        return views(batch, shape, self.augmentations, self.noise_, self.x_std)
+        return views(batch, shape, self.augmentations, noise, self.x_std)
 
     @property
     def viewed(self) -> bool:
@@ -299,6 +301,7 @@ class BiGANNet(NeuralNet):
             having = [names for names in sums if name in names]
             total = torch.stack([sums[names][names.index(name)] for names in having]).sum()
             means[name] = total / sum(n_rows[names] for names in having)
+        self.group_.average(list(means.values()))
         state = self.look_at(self.module_)._asdict()
         figures = torch.stack([*means.values(), *state.values()]).cpu().tolist()
         recorded = dict(zip([*means, *state], figures, strict=True))
@@ -335,22 +338,21 @@ class BiGANNet(NeuralNet):
 
     def batches(self) -> BlockBatches:
         """Return the rows as batches, in a new order each time they are gone through."""
-        if self.graphs_ is None and not self.viewed:
-            return BlockBatches(self.blocks_, self.batch_size, self._batches)
+        group = {"rank": self.group_.rank, "size": self.group_.size}
+        paired = self.viewed or self.graphs_ is not None
         n_pairs = self.batch_size if self.viewed else self.batch_size // 2
-        return BlockBatches(self.blocks_, n_pairs, partial(self._pairs, n_pairs))
 
-    def _batches(self, number: int) -> TensorBatches:
-        return TensorBatches(self.blocks_.block(number), self.batch_size, self.order_)
+        def of_block(number: int) -> TensorBatches | PairBatches:
+            rows = self.blocks_.block(number)
+            if not paired:
+                return TensorBatches(rows, self.batch_size, self.order_, **group)
+            graph = None if self.graphs_ is None else self.graphs_.of_block(number)
+            return PairBatches(
+                rows, n_pairs, self.order_, graph=graph, steps=self.neighbor_steps, **group
+            )
 
-    def _pairs(self, n_pairs: int, number: int) -> PairBatches:
-        return PairBatches(
-            self.blocks_.block(number),
-            n_pairs,
-            self.order_,
-            graph=None if self.graphs_ is None else self.graphs_.of_block(number),
-            steps=self.neighbor_steps,
-        )
+        n_rows = n_pairs if paired else self.batch_size
+        return BlockBatches(self.blocks_, lambda n: len(list(cuts(n, n_rows, 1))), of_block)
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
+from sklearn_bigan._noise import Noise
+
 
 class NormalPrior(nn.Module):
     """p(z) = N(0, I); codes are unbounded."""
@@ -16,10 +18,9 @@ class NormalPrior(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
 
-    def sample(self, n_samples: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    def sample(self, n_samples: int, noise: Noise) -> Tensor:
         """Draw z of shape (n_samples, latent_dim)."""
-        shape = (n_samples, self.latent_dim)
-        return torch.randn(shape, generator=generator, device=device)
+        return noise.normal(n_samples, self.latent_dim)
 
     def squash(self, location: Tensor) -> Tensor:
         """Leave the encoder's output as it is: it already has the range of the prior."""
@@ -74,20 +75,13 @@ class MixturePrior(NormalPrior):
         # Cluster k takes what a uniform draw puts between edge k - 1 and edge k.
         self.register_buffer("edges", torch.arange(1, n_clusters + 1) / n_clusters)
 
-    def sample(
-        self,
-        n_samples: int,
-        generator: torch.Generator,
-        device: torch.device,
-        cluster: int | None = None,
-    ) -> Tensor:
+    def sample(self, n_samples: int, noise: Noise, cluster: int | None = None) -> Tensor:
         """Draw z of shape (n_samples, latent_dim), from all clusters or from one."""
-        noise = super().sample(n_samples, generator, device)
+        eps = super().sample(n_samples, noise)
         if cluster is not None:
-            return self.means[cluster] + self.stds[cluster] * noise
-        uniform = torch.rand(n_samples, generator=generator, device=device)
-        clusters = torch.searchsorted(self.edges, uniform, right=True)
-        return self.means[clusters] + self.stds[clusters] * noise
+            return self.means[cluster] + self.stds[cluster] * eps
+        clusters = torch.searchsorted(self.edges, noise.uniform(n_samples), right=True)
+        return self.means[clusters] + self.stds[clusters] * eps
 
     def cluster(self, z: Tensor) -> Tensor:
         """Return each code's cluster, (batch,): that of the nearest mean."""
@@ -132,10 +126,9 @@ class UniformPrior(nn.Module):
     # scales up to 2 and within 6e-3 for scales up to 4, where codes have long left their range.
     _nodes, _weights = np.polynomial.hermite_e.hermegauss(64)
 
-    def sample(self, n_samples: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    def sample(self, n_samples: int, noise: Noise) -> Tensor:
         """Draw z of shape (n_samples, latent_dim)."""
-        shape = (n_samples, self.latent_dim)
-        return torch.rand(shape, generator=generator, device=device) * 2 - 1
+        return noise.uniform(n_samples, self.latent_dim) * 2 - 1
 
     def squash(self, location: Tensor) -> Tensor:
         """Bring the encoder's output into (-1, 1)."""

@@ -67,7 +67,7 @@ class HeldOut:
         net.settle(anew=True)
         module = net.averaged_
         error = sum((x - module.generator(module(x))).square().sum() for x in self._chunks())
-        score = 1 - float(error) / self.variation
+        score = net.group_.from_first(1 - float(error) / self.variation)
         self.waited += 1
         if score > self.best:
             self.best, self.waited = score, 0

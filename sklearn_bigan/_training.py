@@ -11,9 +11,11 @@ from torch import nn
 
 from sklearn_bigan._averaging import fit_prior
 from sklearn_bigan._blocks import BLOCK_ROWS, Blocks, as_float32
+from sklearn_bigan._distributed import Group
 from sklearn_bigan._health import PROBE_ROWS, complaints
 from sklearn_bigan._neighbors import BlockGraphs
 from sklearn_bigan._net import BiGANNet, StopTraining
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._randomness import (
     child_seed,
     default_generators_seeded,
@@ -73,10 +75,15 @@ def train(
     if patience is not None:
         # By the net's seed alone: a warm start holds out the same rows of the same X.
         chosen, held_out = patience.split(len(rows), child_seed(net.seed, 2))
-    with unchanged_on_failure(net), one_thread():
-        device = torch.device(net.device)
+    device = torch.device(net.device)
+    group = net.group_ = Group(device)
+    with (
+        unchanged_on_failure(net),
+        one_thread(),
+        group.sharing_statistics(net.module_),
+    ):
         net.blocks_ = blocks = Blocks(rows, device, spans, chosen=chosen)
-        net.order_, net.noise_ = (generator_on(device, seed) for seed in (order, noise))
+        net.order_, net.noise_ = generator_on(device, order), Noise(device, noise)
         paired = net.n_neighbors > 0 and net.blueprint.joint and epochs != 0
         net.graphs_ = BlockGraphs(blocks, net.n_neighbors, graph) if paired else None
         net.probe_ = blocks.sample(PROBE_ROWS), probe
@@ -84,9 +91,13 @@ def train(
             aside = torch.from_numpy(as_float32(rows[held_out])).to(device)
             net.watch_ = HeldOut(aside, blocks.mean(), patience.n_epochs)
         try:
-            take_steps(net, epochs, settle, default)
+            # Dropout is not to be the same in every process.
+            take_steps(net, epochs, settle, default + group.rank)
             if net.watch_ is not None:
                 net.watch_.go_back(net)
+            for module in (net.module_, net.averaged_):
+                group.as_first(module)
+            net.history[:] = group.from_first(list(net.history))
             # The first piece of data finds the statistics of none.
             net.settle(anew=settle or n_epochs == 0)
             if not settle or len(net.history) == n_epochs:
@@ -96,7 +107,7 @@ def train(
             return complaints(net.look_at(net.averaged_))
         finally:
             net.watch_ = None
-            del net.blocks_, net.graphs_, net.probe_
+            del net.blocks_, net.graphs_, net.probe_, net.group_
 
 
 def length(n_rows: int, *, of_images: bool) -> int:

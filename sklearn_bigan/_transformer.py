@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sklearn_bigan._generation import GenerationMixin
 from sklearn_bigan._learning import LearningMixin
-from sklearn_bigan._parameters import CONSTRAINTS
+from sklearn_bigan._parameters import CONSTRAINTS, FEATURES
 
 
 class BiGANTransformer(
@@ -346,8 +346,9 @@ class BiGANTransformer(
             Row i depends on X[i] alone. What the columns are, `features` says.
         """
         X = self._rows(X)
-        self._validate_params()  # `features` may have been set since fit
         features = self.features
+        if features not in FEATURES:  # it may have been set since fit
+            self._validate_params()
 
         def encode(x: Tensor) -> Tensor:
             encoder = self._module.encoder

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from sklearn_bigan._noise import Noise
 from sklearn_bigan.networks.images import ImageShape, to_maps, to_rows
 
 AUGMENTATIONS = ("crop", "flip", "color")
@@ -33,7 +34,7 @@ def views(
     rows: Tensor,
     image_shape: ImageShape,
     augmentations: Collection[str],
-    generator: torch.Generator,
+    noise: Noise,
     x_std: float,
 ) -> Tensor:
     """Return a view of each image.
@@ -47,7 +48,7 @@ def views(
     augmentations : collection of {"crop", "flip", "color"}
         What is changed. "crop": the frame, "flip": left and right, of every second image, "color":
         contrast and brightness, and the colours of images with three channels.
-    generator : torch.Generator
+    noise : Noise
         Source of the changes.
     x_std : float
         Root of the mean variance of the data's columns, the unit of brightness.
@@ -61,7 +62,7 @@ def views(
 
     def uniform(*shape: int) -> Tensor:
         """Draw from -1 to 1."""
-        return 2 * torch.rand(n, *shape, generator=generator, device=device) - 1
+        return 2 * noise.uniform(n, *shape) - 1
 
     maps = to_maps(rows, image_shape)
     if "crop" in augmentations or "flip" in augmentations:

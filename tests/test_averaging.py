@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from sklearn_bigan._averaging import average, averaged_copy, fit_prior, settle, weights
+from sklearn_bigan._noise import Noise
 from sklearn_bigan.networks.bigan import Blueprint, make_bigan
 
 ROWS = torch.randn(96, 5, generator=torch.Generator().manual_seed(0)) * 3 + 1
@@ -28,8 +29,8 @@ def bigan(prior: str = "normal"):
     return make_bigan(blueprint, torch.zeros(5)).eval()
 
 
-def noise() -> torch.Generator:
-    return torch.Generator().manual_seed(1)
+def noise() -> Noise:
+    return Noise(torch.device("cpu"), 1)
 
 
 def test_the_average_is_exponential_after_a_faster_start():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sklearn_bigan import BiGANTransformer, _blocks
-from sklearn_bigan._batches import BlockBatches, TensorBatches
+from sklearn_bigan._batches import BlockBatches, TensorBatches, cuts
 from sklearn_bigan._blocks import Blocks
 
 CPU = torch.device("cpu")
@@ -73,7 +73,11 @@ def test_a_sample_has_different_rows(small_blocks, n_rows):
 def test_an_epoch_has_every_row_once_and_blocks_in_an_order_of_its_own(small_blocks):
     blocks = Blocks(numbered(203), CPU, seed=0)
     order = torch.Generator().manual_seed(0)
-    batches = BlockBatches(blocks, 16, lambda i: TensorBatches(blocks.block(i), 16, order))
+    batches = BlockBatches(
+        blocks,
+        lambda n: len(list(cuts(n, 16, 1))),
+        lambda i: TensorBatches(blocks.block(i), 16, order),
+    )
     epochs = [list(batches) for _ in range(2)]
     for epoch in epochs:
         assert len(epoch) == len(batches)

@@ -8,6 +8,7 @@ from torch import nn
 
 from sklearn_bigan import BiGANTransformer
 from sklearn_bigan._health import PROBE_ROWS, Health, complaints, health
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import NormalPrior
 from sklearn_bigan._randomness import generator_on
 
@@ -35,7 +36,7 @@ class Pair(nn.Module):
 
 
 def looked_at(encode, generate, x) -> Health:
-    return health(Pair(encode, generate), NormalPrior(3), x, generator_on(CPU, 1))
+    return health(Pair(encode, generate), NormalPrior(3), x, Noise(CPU, 1))
 
 
 def figures(encode, generate) -> dict[str, float]:
@@ -56,8 +57,8 @@ def test_networks_that_invert_each_other_are_in_perfect_health():
 def test_figures_are_what_they_are_called():
     scale = torch.tensor([0.5, 1.0, 2.0])
     found = figures(lambda x: x * scale, lambda z: 3 * z)
-    noise = generator_on(CPU, 1)
-    z, aim = (torch.randn(PROBE_ROWS, 3, generator=noise) for _ in range(2))
+    noise = Noise(CPU, 1)
+    z, aim = (noise.normal(PROBE_ROWS, 3) for _ in range(2))
     codes, other = X * scale, X.roll(1, 0) * scale
     own_gap, other_gap = ((X - 3 * code).square().sum(1).mean() for code in (codes, other))
     spreads = codes.var(0) / aim.var(0)

@@ -14,12 +14,14 @@ MODULES = {
 TORCH_ONLY, ENGINE, ESTIMATORS, FACES = range(4)
 LAYERS = {
     "_losses": TORCH_ONLY,
+    "_noise": TORCH_ONLY,
     "_priors": TORCH_ONLY,
     "networks": TORCH_ONLY,
     "_averaging": ENGINE,
     "_batches": ENGINE,
     "_blocks": ENGINE,
     "_device": ENGINE,
+    "_distributed": ENGINE,
     "_gradients": ENGINE,
     "_health": ENGINE,
     "_inference": ENGINE,
@@ -45,8 +47,8 @@ ALLOWED = {
     FACES: {"numpy", "sklearn", "matplotlib"},
 }
 STANDARD_LIBRARY = {
-    "collections", "contextlib", "copy", "dataclasses", "functools", "itertools", "math",
-    "mmap", "numbers", "threading", "typing", "warnings",
+    "atexit", "collections", "contextlib", "copy", "dataclasses", "functools", "itertools", "math",
+    "mmap", "numbers", "os", "threading", "typing", "warnings",
 }  # fmt: skip
 
 

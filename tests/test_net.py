@@ -9,6 +9,7 @@ from torch import nn
 from sklearn_bigan import _training as training
 from sklearn_bigan._losses import LOSSES
 from sklearn_bigan._net import BiGANNet
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import PRIORS
 from sklearn_bigan._randomness import (
     child_seed,
@@ -192,17 +193,17 @@ def test_steps_equal_those_written_out_by_hand(posterior, inference, loss, prior
     for optimizer in (*optimizers, made.optimizer_, made.optimizer_discriminator_):
         for group in optimizer.param_groups:
             group["eps"] = 1e-3
-    order, noise = (generator_on(CPU, child_seed(0, 1, 0, purpose)) for purpose in range(2))
+    order, noise = generator_on(CPU, child_seed(0, 1, 0, 0)), Noise(CPU, child_seed(0, 1, 0, 1))
     permutation = torch.randperm(24, generator=order)
     criterion, p_z = LOSSES[loss], encoder.prior
     for cut in permutation.split(8):
         x = ROWS[cut]
-        z = p_z.sample(len(x), noise, CPU)
+        z = p_z.sample(len(x), noise)
         x_hat = generator(z)
         if inference == "adversarial":
             location, scale = encoder.posterior(encoder.hidden(x))
             if posterior == "gaussian":
-                location = location + scale * torch.randn(8, 3, generator=noise)
+                location = location + scale * noise.normal(8, 3)
             pairs = [x, p_z.squash(location), x_hat, z]
         else:
             pairs = [x, z[:, :0], x_hat, z[:, :0]]
@@ -268,12 +269,12 @@ def test_steps_with_every_term_equal_those_written_out_by_hand(prior, posterior)
         for group in optimizer.param_groups:
             group["eps"] = 1e-3  # as above
     train(made, 1, ROWS[:12])
-    noise = generator_on(CPU, child_seed(0, 1, 0, 1))
+    noise = Noise(CPU, child_seed(0, 1, 0, 1))
     assert len(batches) == 3  # four rows and their partners each
     for n, x in enumerate(batches, 1):
         row, partner = x.chunk(2)
         view = torch.cat([partner, row])
-        z = encoder.prior.sample(len(x), noise, CPU)
+        z = encoder.prior.sample(len(x), noise)
         z_hat = encoder.draw(x, noise)
         x_hat, x_tilde = generator(torch.cat([z, z_hat])).chunk(2)
         logits = discriminator(torch.cat([view, x_hat]), torch.cat([z_hat, z])).chunk(2)
@@ -335,13 +336,13 @@ def test_steps_on_images_equal_those_written_out_by_hand(n_neighbors, cycle_weig
         for group in optimizer.param_groups:
             group["eps"] = 1e-3  # as above
     train(made, 1, ROWS[:24])
-    noise = generator_on(CPU, child_seed(0, 1, 0, 1))
+    noise = Noise(CPU, child_seed(0, 1, 0, 1))
     assert [len(batch) for batch in batches] == [16, 16, 16]  # eight rows and their partners
     for batch in batches:
         x, partner = batch.chunk(2)
         assert torch.equal(x, partner) == (n_neighbors == 0)
         shown = views(batch, shape, augmentations, noise, 1.0)
-        z = encoder.prior.sample(8, noise, CPU)
+        z = encoder.prior.sample(8, noise)
         codes = encoder.draw(shown, noise)
         z_hat = codes[:8]
         if cycle_weight:

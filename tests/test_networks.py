@@ -4,12 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import NormalPrior, UniformPrior
 from sklearn_bigan.networks.bigan import Blueprint, make_bigan
 from sklearn_bigan.networks.discriminator import JointDiscriminator
 from sklearn_bigan.networks.encoder import Encoder
 from sklearn_bigan.networks.generator import Generator, marginal_bias
 
+CPU = torch.device("cpu")
 N_FEATURES, LATENT_DIM = 6, 3
 
 
@@ -63,7 +65,7 @@ def test_batch_norm_is_in_encoder_and_generator_but_not_in_the_discriminator():
 def test_gaussian_draws_have_the_moments_of_the_posterior():
     encoder = encoder_with_head([0.7, -1.0], gaussian=True)
     x = torch.zeros(200_000, N_FEATURES)
-    draws = encoder.draw(x, torch.Generator().manual_seed(0))
+    draws = encoder.draw(x, Noise(CPU, 0))
     mean, std = (moment.detach() for moment in encoder.moments(x[:1]))
     assert float(std) == pytest.approx(float(torch.exp(torch.tensor(-0.5))), rel=0.01)
     # standard error of the draws' moments: 0.0014 and 0.001
@@ -73,9 +75,7 @@ def test_gaussian_draws_have_the_moments_of_the_posterior():
 
 def test_a_gradient_flows_through_a_gaussian_draw_to_both_moments():
     encoder = encoder_with_head([0.7, -1.0], gaussian=True)
-    encoder.draw(
-        torch.zeros(50, N_FEATURES), torch.Generator().manual_seed(0)
-    ).square().sum().backward()
+    encoder.draw(torch.zeros(50, N_FEATURES), Noise(CPU, 0)).square().sum().backward()
     assert (encoder.head.bias.grad != 0).all()
 
 
@@ -93,10 +93,10 @@ def test_the_encoder_called_gives_the_mean_and_no_draw():
 
 def test_a_deterministic_posterior_has_no_spread_and_no_noise():
     encoder = encoder_with_head([0.7], gaussian=False)
-    x, noise = torch.zeros(3, N_FEATURES), torch.Generator().manual_seed(0)
-    before = noise.get_state()
+    x, noise = torch.zeros(3, N_FEATURES), Noise(CPU, 0)
+    before = noise.generator.get_state()
     assert torch.equal(encoder.draw(x, noise), torch.full((3, 1), 0.7))
-    assert torch.equal(noise.get_state(), before)
+    assert torch.equal(noise.generator.get_state(), before)
     assert not encoder.moments(x)[1].any()
 
 
@@ -104,7 +104,7 @@ def test_a_deterministic_posterior_has_no_spread_and_no_noise():
 def test_codes_stay_in_the_range_of_a_uniform_prior(gaussian):
     encoder = encoder_with_head([2.0, 1.0][: 1 + gaussian], gaussian, UniformPrior)
     x = torch.zeros(1000, N_FEATURES)
-    for z in (encoder(x), encoder.draw(x, torch.Generator().manual_seed(0))):
+    for z in (encoder(x), encoder.draw(x, Noise(CPU, 0))):
         assert z.abs().max() <= 1
 
 

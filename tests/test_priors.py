@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy
 
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import PRIORS, MixturePrior, NormalPrior, UniformPrior, make_prior
 
 CPU = torch.device("cpu")
@@ -12,14 +13,14 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def test_normal_prior_has_mean_zero_and_unit_variance():
-    z = NormalPrior(3).sample(100_000, generator(), CPU)
+    z = NormalPrior(3).sample(100_000, Noise(CPU, 0))
     # standard errors: 0.003 of the mean, 0.002 of the standard deviation
     assert z.mean(0).abs().max() < 0.02
     assert (z.std(0) - 1).abs().max() < 0.02
 
 
 def test_uniform_prior_fills_its_range():
-    z = UniformPrior(3).sample(100_000, generator(), CPU)
+    z = UniformPrior(3).sample(100_000, Noise(CPU, 0))
     assert z.abs().max() <= 1
     assert z.min() < -0.999
     assert z.max() > 0.999
@@ -30,7 +31,7 @@ def test_uniform_prior_fills_its_range():
 @pytest.mark.parametrize("name", PRIORS)
 def test_draws_depend_on_the_generator_alone(name):
     prior = make_prior(name, 2, n_clusters=3)
-    first, again, other = (prior.sample(5, generator(s), CPU) for s in (0, 0, 1))
+    first, again, other = (prior.sample(5, Noise(CPU, s)) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -68,7 +69,7 @@ def test_normal_regression_loss_is_half_the_mean_square():
 
 def test_uniform_regression_loss_is_the_cross_entropy_of_rescaled_codes():
     a = torch.randn(20, 3, generator=generator())
-    z = UniformPrior(3).sample(20, generator(1), CPU)
+    z = UniformPrior(3).sample(20, Noise(CPU, 1))
     probability = (torch.tanh(a) + 1) / 2
     # assert_close's default for float32; torch computes the one from logits, the other not
     torch.testing.assert_close(
@@ -91,7 +92,7 @@ def test_the_clusters_of_a_mixture_are_apart_and_of_unit_variance_in_all(latent_
 def test_draws_of_a_mixture_come_from_its_clusters_in_equal_parts():
     torch.manual_seed(0)
     prior = MixturePrior(8, 5)
-    z = prior.sample(50_000, generator(), CPU)
+    z = prior.sample(50_000, Noise(CPU, 0))
     clusters = prior.cluster(z)
     share = torch.bincount(clusters, minlength=5) / len(z)
     assert (share - 0.2).abs().max() < 0.02  # standard error 0.002
@@ -101,7 +102,7 @@ def test_draws_of_a_mixture_come_from_its_clusters_in_equal_parts():
 
 def test_a_cluster_can_be_chosen():
     prior = MixturePrior(8, 5)
-    assert (prior.cluster(prior.sample(100, generator(), CPU, cluster=3)) == 3).all()
+    assert (prior.cluster(prior.sample(100, Noise(CPU, 0), cluster=3)) == 3).all()
 
 
 def test_one_cluster_is_a_gaussian_at_the_origin():
@@ -134,7 +135,7 @@ def test_a_mixture_takes_shares_means_and_widths_from_codes():
     # The width there was counts for one code.
     assert prior.stds[0].mean() == pytest.approx((0.1**2 + game**2 / 30_000) ** 0.5, rel=0.02)
     assert prior.stds[1].mean() == pytest.approx((0.02**2 + game**2 / 10_000) ** 0.5, rel=0.02)
-    share = torch.bincount(prior.cluster(prior.sample(10_000, generator(), CPU)), minlength=3)
+    share = torch.bincount(prior.cluster(prior.sample(10_000, Noise(CPU, 0))), minlength=3)
     assert share[0] / 10_000 == pytest.approx(0.75, abs=0.02)  # standard error 0.004
     assert share[2] == 0
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._views import AUGMENTATIONS, GREY, LEAST_FRAME, TURN, views
 
 COLOURED, PLAIN = (6, 4, 3), (6, 4, 1)
@@ -12,8 +13,7 @@ IMAGES = torch.rand(200, 72, generator=torch.Generator().manual_seed(1))
 
 
 def look(rows, image_shape, *augmentations, seed=0, x_std=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    return views(rows, image_shape, augmentations, generator, x_std)
+    return views(rows, image_shape, augmentations, Noise(torch.device("cpu"), seed), x_std)
 
 
 def test_nothing_changes_unless_it_is_asked_for():

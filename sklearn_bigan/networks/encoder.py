@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import Prior
 from sklearn_bigan.networks.images import ImageEncoderBody
 
@@ -63,12 +64,11 @@ class Encoder(nn.Module):
         log_variance = LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
         return location, torch.exp(0.5 * log_variance)
 
-    def draw(self, x: Tensor, noise: torch.Generator) -> Tensor:
+    def draw(self, x: Tensor, noise: Noise) -> Tensor:
         """z_hat ~ q(z | x): E(x), or by reparameterisation mu(x) + sigma(x) * eps (ALI sec. 2)."""
         location, scale = self.posterior(self.hidden(x))
         if scale is not None:
-            eps = torch.randn(location.shape, generator=noise, device=location.device)
-            location = location + scale * eps
+            location = location + scale * noise.normal(*location.shape)
         return self.prior.squash(location)
 
     def moments(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
