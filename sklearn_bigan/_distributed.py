@@ -41,6 +41,21 @@ class Group:
                 atexit.register(dist.destroy_process_group)
             self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
+    def check(self, n_rows: int) -> None:
+        """Raise unless all processes have as many rows, and enough to share."""
+        of_first = self.from_first(n_rows)
+        if n_rows != of_first:
+            raise ValueError(
+                f"Under torchrun every process must be given the same X, of which it takes its "
+                f"part by itself. Got {n_rows} rows here and {of_first} in the first process; pass "
+                f"all rows in each."
+            )
+        if self.size > 1 and n_rows < 2 * self.size:
+            raise ValueError(
+                f"X must have at least {2 * self.size} rows, two for each of {self.size} "
+                f"processes. Got {n_rows}; start fewer processes."
+            )
+
     def average(self, tensors: list[Tensor]) -> None:
         """Put the mean over the processes in place of each tensor; all of them travel as one."""
         if self.size > 1:

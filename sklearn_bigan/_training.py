@@ -64,7 +64,8 @@ def train(
     Raises
     ------
     ValueError
-        If a loss or a weight is no longer finite, or there are too few rows to hold any out.
+        If a loss or a weight is no longer finite, or there are too few rows to hold any out or to
+        share among processes, or these were given different rows.
     """
     # Seeds depend on how many epochs came before, not on a generator's inner state.
     n_epochs = len(net.history)
@@ -83,6 +84,7 @@ def train(
         group.sharing_statistics(net.module_),
     ):
         net.blocks_ = blocks = Blocks(rows, device, spans, chosen=chosen)
+        group.check(len(blocks))
         net.order_, net.noise_ = generator_on(device, order), Noise(device, noise)
         paired = net.n_neighbors > 0 and net.blueprint.joint and epochs != 0
         net.graphs_ = BlockGraphs(blocks, net.n_neighbors, graph) if paired else None
@@ -95,16 +97,15 @@ def train(
             take_steps(net, epochs, settle, default + group.rank)
             if net.watch_ is not None:
                 net.watch_.go_back(net)
+            # The first piece of data finds the statistics of none.
+            net.settle(anew=settle or n_epochs == 0)
+            trained = settle and len(net.history) > n_epochs
+            if trained and net.blueprint.joint:
+                fit_prior(net.averaged_, net.module_, blocks.sample(BLOCK_ROWS), net.noise_)
             for module in (net.module_, net.averaged_):
                 group.as_first(module)
             net.history[:] = group.from_first(list(net.history))
-            # The first piece of data finds the statistics of none.
-            net.settle(anew=settle or n_epochs == 0)
-            if not settle or len(net.history) == n_epochs:
-                return []
-            if net.blueprint.joint:
-                fit_prior(net.averaged_, net.module_, blocks.sample(BLOCK_ROWS), net.noise_)
-            return complaints(net.look_at(net.averaged_))
+            return complaints(net.look_at(net.averaged_)) if trained else []
         finally:
             net.watch_ = None
             del net.blocks_, net.graphs_, net.probe_, net.group_

@@ -105,6 +105,28 @@ def test_processes_draw_together_what_one_would():
         torch.testing.assert_close(torch.cat(halves), whole, rtol=0, atol=0)
 
 
+class PretendedGroup(Group):
+    """One of two processes, the first of which has 100 rows."""
+
+    def __init__(self):
+        self.rank, self.size = 0, 2
+
+    def from_first(self, value):
+        return 100
+
+
+def test_processes_with_different_rows_are_told():
+    PretendedGroup().check(100)
+    with pytest.raises(ValueError, match="Got 50 rows here and 100 in the first process"):
+        PretendedGroup().check(50)
+
+
+def test_too_few_rows_to_share_are_refused(monkeypatch):
+    monkeypatch.setattr(PretendedGroup, "from_first", lambda self, value: value)
+    with pytest.raises(ValueError, match=r"at least 4 rows.*Got 3; start fewer processes"):
+        PretendedGroup().check(3)
+
+
 @pytest.mark.parametrize("shape", [(12, 5), (6, 5, 2, 3)])
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_shared_batch_norm_is_batch_norm_of_the_whole(shape, momentum):
@@ -118,12 +140,7 @@ def test_shared_batch_norm_is_batch_norm_of_the_whole(shape, momentum):
     )
     dims = [dim for dim in range(whole.dim()) if dim != 1]
 
-    class Both(Group):
-        size = 2
-
-        def __init__(self):  # without a process group
-            pass
-
+    class Both(PretendedGroup):
         def stacked(self, tensor):
             parts = whole.chunk(2)
             moments = [torch.stack([x.mean(dims), x.var(dims, correction=0)]) for x in parts]
