@@ -71,11 +71,16 @@ class Blocks:
 
     def read(self, number: int) -> np.ndarray:
         """Return a block in the host's memory, float32; not to be changed."""
-        parts = [self._rows(span) for span in self.spans[number]]
-        if len(parts) == 1:
-            return as_float32(parts[0])
-        rows = as_float32(np.concatenate(parts))
-        release(self.array)
+        spans = self.spans[number]
+        if len(spans) == 1:
+            return as_float32(self._rows(spans[0]))
+        rows = np.empty((self.sizes[number], self.array.shape[1]), dtype=np.float32)
+        start = 0
+        for span in spans:
+            part = self._rows(span)
+            rows[start : start + len(part)] = as_float32(part)
+            start += len(part)
+            release(self.array)
         return rows
 
     def block(self, number: int) -> Tensor:
