@@ -1,8 +1,8 @@
 """Searches over parameters, here and on other processes."""
 
+import distributed
 import joblib
 import numpy as np
-import pytest
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
@@ -25,7 +25,6 @@ def scores(X, **how) -> np.ndarray:
 
 
 def test_a_dask_cluster_finds_the_same_scores(small_digits):
-    distributed = pytest.importorskip("distributed", reason="dask's scheduler is an extra")
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
