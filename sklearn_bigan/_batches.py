@@ -5,6 +5,7 @@ several times the training step itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
 
 import torch
 from sklearn.utils import gen_batches
@@ -42,8 +43,12 @@ class BlockBatches:
         return sum(map(self.count, self.blocks.sizes))
 
     def __iter__(self) -> Iterator[Tensor]:
-        for number in self.blocks.random.permutation(len(self.blocks.sizes)).tolist():
-            yield from self.of_block(number)
+        order = self.blocks.random.permutation(len(self.blocks.sizes)).tolist()
+        for number, following in zip_longest(order, order[1:]):
+            batches = self.of_block(number)
+            if following is not None:
+                self.blocks.expect(following)
+            yield from batches
 
 
 class TensorBatches:

@@ -1,12 +1,14 @@
 """The training rows, in blocks small enough to be held, shuffled and compared with one another.
 
-Rows that fit into one block are on the device all the while. Of more than that one block is, so
-that training takes as much memory for a memory map of any length. A block's rows are spans of
-consecutive rows from all over the data: a disk reads them many times faster than single rows, and
-sorted data are mixed all the same.
+Rows that fit into one block are on the device all the while. Of more than that one block is, and
+the next is on its way, so that training takes as much memory for a memory map of any length; an
+accelerator keeps as many as it has room for. A block's rows are spans of consecutive rows from all
+over the data: a disk reads them many times faster than single rows, and sorted data are mixed all
+the same.
 """
 
 import mmap
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -15,10 +17,12 @@ import torch
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from sklearn_bigan._device import Upload, free_bytes
+
 # Neighbours are sought within a block, and the cost of brute force grows with its square.
 BLOCK_ROWS = 65_536
 # A block of wide rows has fewer of them.
-BLOCK_BYTES = 2**29
+BLOCK_BYTES = 2**28
 SPANS = 64
 
 
@@ -59,7 +63,11 @@ class Blocks:
             spans = np.array(list(gen_batches(len(self), block_rows // SPANS)), dtype=object)
             drawn = np.array_split(self.random.permutation(len(spans)), n_blocks)
             self.spans = [list(spans[np.sort(numbers)]) for numbers in drawn]
-        self._held: tuple[int, Tensor] | None = None
+        self._upload = Upload(device)
+        self._room = max(1, free_bytes(device) // 2 // (row_bytes * block_rows))
+        self._held: dict[int, Tensor] = {}
+        self._coming: tuple[int, Future[Tensor]] | None = None
+        self._reader = ThreadPoolExecutor(max_workers=1)
 
     def __len__(self) -> int:
         return len(self.array if self.chosen is None else self.chosen)
@@ -84,15 +92,28 @@ class Blocks:
         return rows
 
     def block(self, number: int) -> Tensor:
-        """Return a block on the device, (n_rows, n_features). The last one asked for is kept."""
-        if self._held is None or self._held[0] != number:
-            self._held = None  # before the next one is read
-            self._held = number, self._to_device(self.read(number))
-        return self._held[1]
+        """Return a block on the device, (n_rows, n_features)."""
+        if number not in self._held:
+            while len(self._held) >= self._room:
+                del self._held[next(iter(self._held))]  # before the next one is read
+            coming, self._coming = self._coming, None
+            if coming is not None and coming[0] == number:
+                self._held[number] = self._upload.arrived(coming[1].result())
+            else:
+                self._held[number] = self._to_device(self.read(number))
+        return self._held[number]
+
+    def expect(self, number: int) -> None:
+        """Begin to read a block that will be asked for next."""
+        if number not in self._held and self._coming is None:
+            self._coming = number, self._reader.submit(self._read_aside, number)
+
+    def _read_aside(self, number: int) -> Tensor:
+        return self._upload(_as_tensor(self.read(number)))
 
     def sample(self, n_rows: int) -> Tensor:
         """Return so many different rows of one block, or all that it has."""
-        rows = self.block(self._held[0] if self._held else 0)
+        rows = self.block(next(iter(self._held), 0))
         if n_rows >= len(rows):
             return rows
         drawn = self.random.choice(len(rows), n_rows, replace=False)
@@ -107,8 +128,12 @@ class Blocks:
         return self.array[span if self.chosen is None else self.chosen[span]]
 
     def _to_device(self, rows: np.ndarray) -> Tensor:
-        # torch warns about tensors over read-only memory.
-        return torch.from_numpy(rows if rows.flags.writeable else rows.copy()).to(self.device)
+        return _as_tensor(rows).to(self.device)
+
+
+def _as_tensor(rows: np.ndarray) -> Tensor:
+    # torch warns about tensors over read-only memory.
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
 
 
 def release(array: np.ndarray) -> None:

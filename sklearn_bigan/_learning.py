@@ -28,6 +28,7 @@ from sklearn_bigan._parameters import (
     cycle_weight_for,
     draw_seed,
     neighbors_for,
+    precision_for,
 )
 from sklearn_bigan._persistence import net_from_state, net_to_state
 from sklearn_bigan._stopping import Patience
@@ -139,6 +140,7 @@ class LearningMixin(BaseEstimator):
             "cycle_weight": cycle_weight_for(self),
             "n_neighbors": neighbors_for(self),
             "augmentations": augmentations_for(self),
+            "precision": precision_for(self),
         }
 
     @contextmanager

@@ -74,6 +74,8 @@ class BiGANNet(NeuralNet):
         What views of images differ in, see `_views.views`. None: E is shown the rows themselves.
     ema_decay : float
         Of the averages of E's and G's weights, from update to update.
+    precision : str
+        That the networks multiply in while they train, see `_device.mixed_precision`.
     **kwargs
         `lr`, `batch_size`, `device`, `callbacks` and `verbose` of `skorch.NeuralNet`.
     """
@@ -93,6 +95,7 @@ class BiGANNet(NeuralNet):
         neighbor_steps: int,
         augmentations: tuple[str, ...],
         ema_decay: float,
+        precision: str,
         **kwargs: Any,
     ) -> None:
         self.blueprint = blueprint
@@ -107,6 +110,7 @@ class BiGANNet(NeuralNet):
         self.neighbor_steps = neighbor_steps
         self.augmentations = augmentations
         self.ema_decay = ema_decay
+        self.precision = precision
         self.n_steps_ = 0
         self.watch_: HeldOut | None = None
         super().__init__(
@@ -132,11 +136,39 @@ class BiGANNet(NeuralNet):
         """Update D, E and G once, simultaneously: all gradients at the same weights."""
         self.n_steps_ += 1
         encoder_generator_moves = self.n_steps_ % self.discriminator_steps == 0
-        encoder, generator = self.module_.encoder, self.module_.generator
-        noise = self.noise_.shared(self.group_.rank, self.group_.size)
         self._set_learning_rate()
         self.optimizer_.zero_grad()
         self.optimizer_discriminator_.zero_grad()
+        weights_of_terms = self.cycle_weight, self.latent_cycle_weight, self.consistency_weight
+        figures = self.gradients_(batch, encoder_generator_moves, *weights_of_terms)
+        self.group_.average(
+            [weight.grad for weight in self.module_.parameters() if weight.grad is not None]
+        )
+        self.notify(
+            "on_grad_computed",
+            named_parameters=TeeGenerator(self.module_.named_parameters()),
+            batch=batch,
+            training=True,
+        )
+        self.optimizer_discriminator_.step()
+        if encoder_generator_moves:
+            self.optimizer_.step()
+            if self.ema_decay > 0:
+                n_updates = self.n_steps_ // self.discriminator_steps
+                average(*self.weights_, self.ema_decay, n_updates)
+        return {"figures": figures}
+
+    def gradients(
+        self,
+        batch: Tensor,
+        encoder_generator_moves: bool,
+        cycle_weight: float,
+        latent_cycle_weight: float,
+        consistency_weight: float,
+    ) -> dict[str, Tensor]:
+        """Leave both players' gradients on their weights, and return the step's figures."""
+        encoder, generator = self.module_.encoder, self.module_.generator
+        noise = self.noise_.shared(self.group_.rank, self.group_.size)
 
         # Draw z ~ p(z). A row's partner, x', comes from its neighbourhood: the other half of the
         # batch. Without neighbours it is the row itself. Of images E is shown views, of rows and
@@ -182,23 +214,23 @@ class BiGANNet(NeuralNet):
             "generator_pair_accuracy": outcome.generator_pair_accuracy,
         }
 
-        # Update E and G, by what that pass left and by the terms beside it, and D.
+        # E's and G's gradients: by what that pass left, and by the terms beside it.
         if encoder_generator_moves and joint:
             total = torch.zeros_like(outcome.encoder_generator_loss)
             if x_tilde is not None:
                 figures["cycle_loss"] = cycle_loss(x, x_tilde, self.x_std)
-                total = total + self.cycle_weight * figures["cycle_loss"]
-            if self.latent_cycle_weight > 0:
+                total = total + cycle_weight * figures["cycle_loss"]
+            if latent_cycle_weight > 0:
                 half = slice(max(2, len(z) // 2))  # of the draws: as good, for half the price
                 figures["latent_cycle_loss"] = latent_cycle_loss(encoder, x_hat[half], z[half])
-                total = total + self.latent_cycle_weight * figures["latent_cycle_loss"]
-            if self.consistency_weight > 0 and (self.viewed or self.graphs_ is not None):
+                total = total + latent_cycle_weight * figures["latent_cycle_loss"]
+            if consistency_weight > 0 and (self.viewed or self.graphs_ is not None):
                 figures["consistency_loss"] = (
                     contrast_loss(self.group_.whole(codes))
                     if self.viewed
                     else consistency_loss(codes)
                 )
-                total = total + self.consistency_weight * figures["consistency_loss"]
+                total = total + consistency_weight * figures["consistency_loss"]
             tensors, gradients = [z_hat, generated], [outcome.at_z_hat, outcome.at_x_hat]
             if total.requires_grad:
                 tensors.append(total)
@@ -209,22 +241,7 @@ class BiGANNet(NeuralNet):
                 encoder, x_hat, z, self.blueprint.inference
             )
             torch.autograd.backward(x_hat, outcome.at_x_hat + at_x_hat)
-        self.group_.average(
-            [weight.grad for weight in self.module_.parameters() if weight.grad is not None]
-        )
-        self.notify(
-            "on_grad_computed",
-            named_parameters=TeeGenerator(self.module_.named_parameters()),
-            batch=batch,
-            training=True,
-        )
-        self.optimizer_discriminator_.step()
-        if encoder_generator_moves:
-            self.optimizer_.step()
-            if self.ema_decay > 0:
-                n_updates = self.n_steps_ // self.discriminator_steps
-                average(*self.weights_, self.ema_decay, n_updates)
-        return {"figures": {name: figure.detach() for name, figure in figures.items()}}
+        return {name: figure.detach() for name, figure in figures.items()}
 
     def look_at(self, module: BiGAN) -> Health:
         """Figures of the health of these networks, the ones in training or the ones in use."""

@@ -17,6 +17,7 @@ from sklearn_bigan.networks.generator import OUTPUT_RANGES
 from sklearn_bigan.networks.images import ImageShape
 
 FEATURES = ("latent", "hidden", "all")
+PRECISIONS = ("float32", "bfloat16")
 INFERENCES = ("adversarial", "latent_regression", "joint_latent_regression")
 
 CONSTRAINTS: dict[str, list[Any]] = {
@@ -47,6 +48,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "discriminator_steps": [Interval(Integral, 1, None, closed="left")],
     "warm_start": ["boolean"],
     "device": [str],
+    "precision": [StrOptions({"auto", *PRECISIONS})],
     "callbacks": [list, tuple, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
@@ -153,6 +155,11 @@ def neighbors_for(estimator: Any) -> int:
     if estimator.n_neighbors != "auto":
         return int(estimator.n_neighbors)
     return NEIGHBORS if estimator.image_shape is None else 0
+
+
+def precision_for(estimator: Any) -> str:
+    """Return what the networks multiply in while they train."""
+    return "float32" if estimator.precision == "auto" else str(estimator.precision)
 
 
 def cycle_weight_for(estimator: Any) -> float:

@@ -11,6 +11,7 @@ from torch import nn
 
 from sklearn_bigan._averaging import fit_prior
 from sklearn_bigan._blocks import BLOCK_ROWS, Blocks, as_float32
+from sklearn_bigan._device import mixed_precision
 from sklearn_bigan._distributed import Group
 from sklearn_bigan._health import PROBE_ROWS, complaints
 from sklearn_bigan._neighbors import BlockGraphs
@@ -22,6 +23,7 @@ from sklearn_bigan._randomness import (
     generator_on,
     one_thread,
 )
+from sklearn_bigan._replay import Recorder
 from sklearn_bigan._stopping import HeldOut, Patience
 
 # Length of training where nobody says: a fixed number of epochs would be far too few updates for
@@ -82,6 +84,7 @@ def train(
         unchanged_on_failure(net),
         one_thread(),
         group.sharing_statistics(net.module_),
+        mixed_precision(net.module_, net.precision),
     ):
         net.blocks_ = blocks = Blocks(rows, device, spans, chosen=chosen)
         group.check(len(blocks))
@@ -89,6 +92,11 @@ def train(
         paired = net.n_neighbors > 0 and net.blueprint.joint and epochs != 0
         net.graphs_ = BlockGraphs(blocks, net.n_neighbors, graph) if paired else None
         net.probe_ = blocks.sample(PROBE_ROWS), probe
+        # What is not ours may do more than a recording sees; what waits for others is not recorded.
+        recorded = isinstance(net.blueprint.network, str) and group.size == 1
+        net.gradients_ = net.gradients
+        if recorded:
+            net.gradients_ = Recorder(net.gradients, net.module_, net.noise_.generator, device)
         if held_out is not None and patience is not None:
             aside = torch.from_numpy(as_float32(rows[held_out])).to(device)
             net.watch_ = HeldOut(aside, blocks.mean(), patience.n_epochs)
@@ -108,7 +116,7 @@ def train(
             return complaints(net.look_at(net.averaged_)) if trained else []
         finally:
             net.watch_ = None
-            del net.blocks_, net.graphs_, net.probe_, net.group_
+            del net.blocks_, net.graphs_, net.probe_, net.group_, net.gradients_
 
 
 def length(n_rows: int, *, of_images: bool) -> int:

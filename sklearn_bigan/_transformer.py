@@ -242,6 +242,7 @@ class BiGANTransformer(
         discriminator_steps: int = 1,
         warm_start: bool = False,
         device: str = "auto",
+        precision: str = "auto",
         callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -273,6 +274,7 @@ class BiGANTransformer(
         self.discriminator_steps = discriminator_steps
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose

@@ -29,6 +29,7 @@ LAYERS = {
     "_net": ENGINE,
     "_persistence": ENGINE,
     "_randomness": ENGINE,
+    "_replay": ENGINE,
     "_stopping": ENGINE,
     "_terms": ENGINE,
     "_training": ENGINE,
@@ -47,8 +48,8 @@ ALLOWED = {
     FACES: {"numpy", "sklearn", "matplotlib"},
 }
 STANDARD_LIBRARY = {
-    "atexit", "collections", "contextlib", "copy", "dataclasses", "functools", "itertools", "math",
-    "mmap", "numbers", "os", "threading", "typing", "warnings",
+    "atexit", "collections", "concurrent", "contextlib", "copy", "dataclasses", "functools",
+    "itertools", "math", "mmap", "numbers", "os", "threading", "typing", "warnings",
 }  # fmt: skip
 
 

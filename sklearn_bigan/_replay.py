@@ -1,0 +1,139 @@
+"""The gradients of a step, recorded as a graph and replayed, on devices that can.
+
+A step on small networks is several hundred kernels, each done in less time than the host needs to
+ask for it. A recorded step is asked for once: the same kernels on the same memory, the same bits.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_bigan._device import graph_backend
+
+# Steps before one is recorded: libraries set themselves up in the first, and those count as well.
+WARM_UP = 3
+
+# Steps that move D alone, and those that move E and G, too. Each has its own memory.
+MOST_RECORDINGS = 2
+
+Figures = dict[str, Tensor]
+Settings = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A graph, and where it reads and writes."""
+
+    graph: Any
+    batch: Tensor
+    figures: Figures
+    gradients: list[Tensor | None]
+
+
+class Recorder:
+    """Calls a function of batches that leaves gradients on weights; records it where that pays.
+
+    Only batches of the first one's shape are: the last of an epoch may be shorter, and memory for
+    its own recording would be kept all the while.
+
+    Parameters
+    ----------
+    function : callable
+        From a batch and settings to figures. It must depend on nothing else that changes, and
+        neither wait for the device nor decide by what a tensor holds; gradients are None before.
+    module : nn.Module
+        The owner of the weights.
+    generator : torch.Generator
+        That the function draws from, besides torch's default one.
+    device : torch.device
+        Where all that is.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Figures],
+        module: nn.Module,
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        self.function = function
+        self.weights = list(module.parameters())
+        self.generator = generator
+        self.backend = graph_backend(device)
+        # All of it: autograd expects gradients on the stream that the first ones were made on.
+        self.stream = None if self.backend is None else self.backend.Stream(device)
+        self.shape: torch.Size | None = None
+        self.n_calls: Counter[Settings] = Counter()
+        self.recordings: dict[Settings, Recording] = {}
+
+    def __call__(self, batch: Tensor, *settings: float) -> Figures:
+        """Return the function's figures; gradients are on the weights, as after a call of it."""
+        self.shape = self.shape or batch.shape
+        if self.backend is None or batch.shape != self.shape:
+            return self.function(batch, *settings)
+        if settings not in self.recordings:
+            self.n_calls[settings] += 1
+            if self.n_calls[settings] <= WARM_UP:
+                return self._aside(batch, settings)
+            try:
+                self._record(batch, settings)
+            except RuntimeError as error:
+                self._give_up(error)
+                return self.function(batch, *settings)
+        recording = self.recordings[settings]
+        recording.batch.copy_(batch)
+        recording.graph.replay()
+        for weight, gradient in zip(self.weights, recording.gradients, strict=True):
+            weight.grad = gradient
+        # The next replay writes to the same memory.
+        figures = torch.stack(list(recording.figures.values())).unbind()
+        return dict(zip(recording.figures, figures, strict=True))
+
+    def _aside(self, batch: Tensor, settings: Settings) -> Figures:
+        """Call the function on the stream that is to be recorded."""
+        assert self.backend is not None
+        assert self.stream is not None
+        before = self.backend.current_stream()
+        self.stream.wait_stream(before)
+        with self.backend.stream(self.stream):
+            figures = self.function(batch, *settings)
+        before.wait_stream(self.stream)
+        return figures
+
+    def _record(self, batch: Tensor, settings: Settings) -> None:
+        assert self.backend is not None
+        if len(self.recordings) == MOST_RECORDINGS:
+            self.recordings.clear()
+        state = self.generator.get_state()
+        graph = self.backend.CUDAGraph()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer versions of torch see to it themselves
+            graph.register_generator_state(self.generator)
+        static = batch.clone()
+        try:
+            # Other threads may use the device meanwhile.
+            with self.backend.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                figures = self.function(static, *settings)
+        except RuntimeError:
+            self.generator.set_state(state)
+            raise
+        gradients = [weight.grad for weight in self.weights]
+        self.recordings[settings] = Recording(graph, static, figures, gradients)
+
+    def _give_up(self, error: RuntimeError) -> None:
+        self.backend = None
+        self.recordings.clear()
+        for weight in self.weights:
+            weight.grad = None
+        warnings.warn(
+            f"A training step could not be recorded as a graph, and training goes on without, "
+            f"more slowly: {error}. A network that waits for the device, or decides by what a "
+            f"tensor holds, cannot be.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
