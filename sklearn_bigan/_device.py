@@ -1,7 +1,8 @@
 """What depends on the device: which one a fit runs on, in what precision, and what it can do."""
 
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -64,9 +65,59 @@ def _autocast(body: nn.Module, dtype: torch.dtype, *inputs: Tensor) -> Tensor:
     return out.to(inputs[0].dtype)
 
 
-def graph_backend(device: torch.device) -> Any:
-    """Return torch's module for the device if it records graphs (see `_replay`), or None."""
-    return torch.cuda if device.type == "cuda" else None
+class Graphs:
+    """Records what a CUDA device is asked to do, to ask for all of it at once.
+
+    Parameters
+    ----------
+    device : torch.device
+        Of type "cuda".
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        # All of it: autograd expects gradients on the stream that the first ones were made on.
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self.default_generator = torch.cuda.default_generators[self.stream.device_index]
+
+    def aside(self, work: Callable[[], Any]) -> Any:
+        """Do the work where it is to be recorded."""
+        here = torch.cuda.current_stream()
+        self.stream.wait_stream(here)
+        with torch.cuda.stream(self.stream):
+            done = work()
+        here.wait_stream(self.stream)
+        return done
+
+    def record(self, work: Callable[[], Any], generator: torch.Generator) -> Callable[[], None]:
+        """Record the work, which draws from `generator`, and return what does it.
+
+        Raises
+        ------
+        RuntimeError
+            If it cannot be recorded; draws then go on as if it had not been tried.
+        """
+        graph = torch.cuda.CUDAGraph()
+        drawn_from = (generator, self.default_generator)
+        states = [source.clone_state() for source in drawn_from]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer versions of torch find it by themselves
+            graph.register_generator_state(generator)
+        try:
+            # Other threads may use the device meanwhile.
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+                work()
+        except RuntimeError:
+            # A failure leaves them in a state for recording, of no use to anybody.
+            for source, state in zip(drawn_from, states, strict=True):
+                source.graphsafe_set_state(state)
+            raise
+        replay: Callable[[], None] = graph.replay
+        return replay
+
+
+def graphs_on(device: torch.device) -> Graphs | None:
+    """Return what records graphs on the device, if anything does."""
+    return Graphs(device) if device.type == "cuda" else None
 
 
 def free_bytes(device: torch.device) -> int:

@@ -22,7 +22,7 @@ from sklearn_bigan._gradients import play
 from sklearn_bigan._health import Health, check_finite, health
 from sklearn_bigan._losses import LOSSES
 from sklearn_bigan._noise import Noise
-from sklearn_bigan._randomness import child_seed, default_generators_seeded, one_thread
+from sklearn_bigan._randomness import child_seed, default_generators_seeded, repeatable
 from sklearn_bigan._stopping import HeldOut
 from sklearn_bigan._terms import (
     consistency_loss,
@@ -124,7 +124,7 @@ class BiGANNet(NeuralNet):
     def initialize_module(self) -> "BiGANNet":
         """Make the networks on the CPU, with weights that depend on the seed alone."""
         cpu = torch.device("cpu")
-        with one_thread(), default_generators_seeded(child_seed(self.seed, 0), cpu):
+        with repeatable(), default_generators_seeded(child_seed(self.seed, 0), cpu):
             self.module_ = self.module(self.blueprint, self.x_mean).eval()
         return self
 

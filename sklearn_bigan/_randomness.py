@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch.backends import cudnn
 
 # torch's default generators belong to the process. Whoever must seed them holds this lock, so
 # that fits in several threads neither see nor spoil each other's state.
@@ -55,10 +56,10 @@ def default_generators_seeded(seed: int, device: torch.device) -> Iterator[None]
                 set_state(state)
 
 
-class _OneThread:
-    """Counts who runs on one thread, fits in other threads among them.
+class _Repeatable:
+    """Counts who wants the same bits each time, fits in other threads among them.
 
-    The first to come remembers how many threads there were, the last to go puts BLAS back.
+    The first to come remembers how the process was set, the last to go sets it so again.
     """
 
     def __init__(self) -> None:
@@ -68,32 +69,36 @@ class _OneThread:
     def enter(self) -> None:
         with self.lock:
             if self.inside == 0:
-                self.before = torch.get_num_threads()
+                self.threads = torch.get_num_threads()
                 self.limits = threadpool_limits(1)
+                self.cudnn = cudnn.deterministic, cudnn.benchmark
+                cudnn.deterministic, cudnn.benchmark = True, False
             self.inside += 1
             torch.set_num_threads(1)  # each thread has a number of its own
 
     def leave(self) -> None:
         with self.lock:
             self.inside -= 1
-            torch.set_num_threads(self.before)
+            torch.set_num_threads(self.threads)
             if self.inside == 0:
                 self.limits.restore_original_limits()
+                cudnn.deterministic, cudnn.benchmark = self.cudnn
 
 
-_ONE_THREAD = _OneThread()
+_REPEATABLE = _Repeatable()
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Run on the CPU on one thread: torch's kernels, BLAS and scikit-learn's.
+def repeatable() -> Iterator[None]:
+    """Run on the CPU on one thread, torch's kernels, BLAS and scikit-learn's, and as cuDNN repeats.
 
     Batch statistics and means are summed in another order by another number of threads, and
     joblib's workers have fewer threads than the process that started them: only a fixed number
     gives the same bits at every n_jobs. On steps as small as ours a second thread gains little.
+    Some of cuDNN's convolutions sum in another order each time.
     """
-    _ONE_THREAD.enter()
+    _REPEATABLE.enter()
     try:
         yield
     finally:
-        _ONE_THREAD.leave()
+        _REPEATABLE.leave()

@@ -8,12 +8,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_bigan._device import graph_backend
+from sklearn_bigan._device import Graphs, graphs_on
 
 # Steps before one is recorded: libraries set themselves up in the first, and those count as well.
 WARM_UP = 3
@@ -27,9 +27,9 @@ Settings = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Recording:
-    """A graph, and where it reads and writes."""
+    """What does a step again, and where it reads and writes."""
 
-    graph: Any
+    replay: Callable[[], None]
     batch: Tensor
     figures: Figures
     gradients: list[Tensor | None]
@@ -64,9 +64,7 @@ class Recorder:
         self.function = function
         self.weights = list(module.parameters())
         self.generator = generator
-        self.backend = graph_backend(device)
-        # All of it: autograd expects gradients on the stream that the first ones were made on.
-        self.stream = None if self.backend is None else self.backend.Stream(device)
+        self.graphs = graphs_on(device)
         self.shape: torch.Size | None = None
         self.n_calls: Counter[Settings] = Counter()
         self.recordings: dict[Settings, Recording] = {}
@@ -74,59 +72,40 @@ class Recorder:
     def __call__(self, batch: Tensor, *settings: float) -> Figures:
         """Return the function's figures; gradients are on the weights, as after a call of it."""
         self.shape = self.shape or batch.shape
-        if self.backend is None or batch.shape != self.shape:
+        if self.graphs is None or batch.shape != self.shape:
             return self.function(batch, *settings)
         if settings not in self.recordings:
             self.n_calls[settings] += 1
             if self.n_calls[settings] <= WARM_UP:
-                return self._aside(batch, settings)
+                figures: Figures = self.graphs.aside(partial(self.function, batch, *settings))
+                return figures
             try:
-                self._record(batch, settings)
+                self._record(self.graphs, batch, settings)
             except RuntimeError as error:
                 self._give_up(error)
                 return self.function(batch, *settings)
         recording = self.recordings[settings]
         recording.batch.copy_(batch)
-        recording.graph.replay()
+        recording.replay()
         for weight, gradient in zip(self.weights, recording.gradients, strict=True):
             weight.grad = gradient
         # The next replay writes to the same memory.
-        figures = torch.stack(list(recording.figures.values())).unbind()
-        return dict(zip(recording.figures, figures, strict=True))
+        copies = torch.stack(list(recording.figures.values())).unbind()
+        return dict(zip(recording.figures, copies, strict=True))
 
-    def _aside(self, batch: Tensor, settings: Settings) -> Figures:
-        """Call the function on the stream that is to be recorded."""
-        assert self.backend is not None
-        assert self.stream is not None
-        before = self.backend.current_stream()
-        self.stream.wait_stream(before)
-        with self.backend.stream(self.stream):
-            figures = self.function(batch, *settings)
-        before.wait_stream(self.stream)
-        return figures
-
-    def _record(self, batch: Tensor, settings: Settings) -> None:
-        assert self.backend is not None
+    def _record(self, graphs: Graphs, batch: Tensor, settings: Settings) -> None:
         if len(self.recordings) == MOST_RECORDINGS:
             self.recordings.clear()
-        state = self.generator.get_state()
-        graph = self.backend.CUDAGraph()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # newer versions of torch see to it themselves
-            graph.register_generator_state(self.generator)
-        static = batch.clone()
-        try:
-            # Other threads may use the device meanwhile.
-            with self.backend.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-                figures = self.function(static, *settings)
-        except RuntimeError:
-            self.generator.set_state(state)
-            raise
+        own = batch.clone()
+        figures: Figures = {}
+        replay = graphs.record(
+            lambda: figures.update(self.function(own, *settings)), self.generator
+        )
         gradients = [weight.grad for weight in self.weights]
-        self.recordings[settings] = Recording(graph, static, figures, gradients)
+        self.recordings[settings] = Recording(replay, own, figures, gradients)
 
     def _give_up(self, error: RuntimeError) -> None:
-        self.backend = None
+        self.graphs = None
         self.recordings.clear()
         for weight in self.weights:
             weight.grad = None

@@ -21,7 +21,7 @@ from sklearn_bigan._randomness import (
     child_seed,
     default_generators_seeded,
     generator_on,
-    one_thread,
+    repeatable,
 )
 from sklearn_bigan._replay import Recorder
 from sklearn_bigan._stopping import HeldOut, Patience
@@ -82,7 +82,7 @@ def train(
     group = net.group_ = Group(device)
     with (
         unchanged_on_failure(net),
-        one_thread(),
+        repeatable(),
         group.sharing_statistics(net.module_),
         mixed_precision(net.module_, net.precision),
     ):

@@ -135,6 +135,9 @@ class BiGANTransformer(
         A torch device such as "cuda:1" or "cpu"; "auto" takes the accelerator torch finds, else
         the CPU. On the CPU, training runs on one thread, so that its bits do not depend on
         `n_jobs`: search over parameters in parallel instead.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        What the networks' layers multiply in while they train; weights and all else stay in
+        float32. "auto" is "float32". On recent GPUs bfloat16 is faster with large batches.
     callbacks : list of skorch callbacks or None, default=None
         Called in `fit`, as `skorch.NeuralNet` takes them; each fit uses a deep copy.
     random_state : int, RandomState instance or None, default=None

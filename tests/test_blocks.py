@@ -1,10 +1,11 @@
+from contextlib import nullcontext
 from itertools import chain
 
 import numpy as np
 import pytest
 import torch
 
-from sklearn_bigan import BiGANTransformer, _blocks
+from sklearn_bigan import BiGANTransformer, _blocks, _device
 from sklearn_bigan._batches import BlockBatches, TensorBatches, cuts
 from sklearn_bigan._blocks import Blocks
 
@@ -109,3 +110,62 @@ def test_a_dataset_is_refused_with_what_to_do_instead():
     dataset = torch.utils.data.TensorDataset(torch.zeros(4, 2))
     with pytest.raises(TypeError, match=r"Got a torch Dataset.*np\.memmap.*partial_fit"):
         BiGANTransformer(1).fit(dataset)
+
+
+def test_the_next_block_is_read_while_one_is_trained_on(small_blocks, monkeypatch):
+    blocks = Blocks(numbered(203), CPU, seed=0)
+    read, events = blocks.read, []
+    monkeypatch.setattr(blocks, "read", lambda number: events.append(number) or read(number))
+    batches = BlockBatches(blocks, lambda n: 1, lambda number: [blocks.block(number)])
+    for x in batches:
+        if blocks._coming is not None:
+            blocks._coming[1].result()
+        events.append(len(x))
+    order = [event for event in events if event < len(blocks.sizes)]
+    assert sorted(order) == list(range(len(blocks.sizes)))
+    assert events[:3] == [order[0], order[1], blocks.sizes[order[0]]]
+
+
+def test_what_cannot_be_read_is_told_where_it_is_asked_for(small_blocks, monkeypatch):
+    blocks = Blocks(numbered(203), CPU, seed=0)
+    monkeypatch.setattr(blocks, "read", lambda number: 1 / 0)
+    blocks.expect(1)
+    with pytest.raises(ZeroDivisionError):
+        blocks.block(1)
+
+
+def test_blocks_stay_on_a_device_that_has_room(small_blocks, monkeypatch):
+    monkeypatch.setattr(_blocks, "free_bytes", lambda device: 2**20)
+    blocks = Blocks(numbered(203), CPU, seed=0)
+    held = [blocks.block(number) for number in range(len(blocks.sizes))]
+    assert all(blocks.block(number) is rows for number, rows in enumerate(held))
+
+
+def test_rows_travel_from_pinned_memory_on_a_stream_of_their_own(monkeypatch):
+    events = []
+
+    class Streams:
+        current_stream = staticmethod(lambda device: "computing")
+        stream = staticmethod(lambda stream: nullcontext())
+
+        class Stream:
+            def __init__(self, device):
+                pass
+
+            def synchronize(self):
+                events.append("there")
+
+    def pinned(rows):
+        events.append("pinned")
+        return rows.clone()
+
+    def record_stream(rows, stream):
+        events.append(stream)
+
+    monkeypatch.setattr(_device, "streams_of", lambda device: Streams)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pinned)
+    monkeypatch.setattr(torch.Tensor, "record_stream", record_stream)
+    blocks = Blocks(numbered(100), CPU, seed=0)
+    blocks.expect(0)
+    assert blocks.block(0).ravel().tolist() == list(range(100))
+    assert events == ["pinned", "there", "computing"]

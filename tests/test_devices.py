@@ -21,11 +21,11 @@ pretend = pytest.mark.skipif(
 DEVICES = [pytest.param("pretend", marks=pretend)]
 if torch.accelerator.is_available():  # CUDA, MPS or XPU
     DEVICES.append(torch.accelerator.current_accelerator().type)
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="only CUDA records graphs")
 on_each_device = pytest.mark.parametrize("device", DEVICES)
 
 PROCESS = """
 import json, pickle, sys, traceback, warnings
-warnings.simplefilter("error")
 DEVICE = sys.argv[1]
 if DEVICE == "pretend":
     import pretend_device
@@ -35,6 +35,8 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn_bigan import BiGANTransformer
 
+# Only now: what skorch imports where it is installed may warn.
+warnings.simplefilter("error")
 warnings.simplefilter("ignore", ConvergenceWarning)  # two epochs
 X = (load_digits().data / 16).astype(np.float32)[:100]
 SETTINGS = dict(
@@ -212,6 +214,58 @@ found, expected = results(there), results(here)
 for name in expected:
     np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
 assert there.score(X) == here.score(X)
+""",
+    )
+
+
+@on_each_device
+@pytest.mark.parametrize("network", [None, "dcgan", "ali"])
+def test_two_fits_there_have_the_same_bits(run, device, network):
+    run(
+        device,
+        f"""
+parameters = {{"network": {network!r}, "image_shape": (8, 8)}} if {network!r} else {{}}
+first, second = (BiGANTransformer(**SETTINGS, **parameters).fit(X).transform(X) for _ in range(2))
+np.testing.assert_array_equal(first, second)
+""",
+    )
+
+
+@on_cuda
+@pytest.mark.parametrize("network", [None, "dcgan", "ali"])
+def test_recorded_steps_have_the_bits_of_steps_taken_one_by_one(run, network):
+    run(
+        "cuda",
+        f"""
+from unittest.mock import patch
+parameters = {{"network": {network!r}, "image_shape": (8, 8)}} if {network!r} else {{}}
+def codes():
+    return BiGANTransformer(**{{**SETTINGS, "max_epochs": 4}}, **parameters).fit(X).transform(X)
+with patch("sklearn_bigan._replay.graphs_on", return_value=None):
+    expected = codes()
+np.testing.assert_array_equal(codes(), expected)
+""",
+    )
+
+
+@on_cuda
+def test_a_step_that_waits_for_the_device_is_taken_all_the_same(run):
+    run(
+        "cuda",
+        """
+from unittest.mock import patch
+from sklearn_bigan._net import BiGANNet
+step = BiGANNet.gradients
+def waiting(net, batch, *settings):
+    batch.sum().item()
+    return step(net, batch, *settings)
+expected = BiGANTransformer(**SETTINGS).fit(X).transform(X)
+with patch.object(BiGANNet, "gradients", waiting), warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always", RuntimeWarning)
+    found = BiGANTransformer(**SETTINGS).fit(X).transform(X)
+assert any("could not be recorded" in str(warning.message) for warning in caught), caught
+np.testing.assert_array_equal(found, expected)
+torch.rand(3, device="cuda")  # the default generator is as usable as before
 """,
     )
 

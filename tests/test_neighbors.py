@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn_bigan import _blocks, _neighbors
 from sklearn_bigan._batches import PairBatches
 from sklearn_bigan._blocks import Blocks
-from sklearn_bigan._neighbors import BlockGraphs, neighbor_graph, walk
+from sklearn_bigan._neighbors import BlockGraphs, nearest, neighbor_graph, walk
 
 # Two clumps of 20 rows each, far apart.
 ROWS = np.random.RandomState(0).randn(40, 3).astype(np.float32)
@@ -21,8 +21,15 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_neighbours_are_the_nearest_other_rows():
     distances = np.linalg.norm(ROWS[:, None] - ROWS[None], axis=2)
     np.fill_diagonal(distances, np.inf)
-    nearest = np.argsort(distances, axis=1)[:, :3]
-    np.testing.assert_array_equal(np.sort(neighbor_graph(ROWS, 3, seed=0)), np.sort(nearest))
+    expected = np.argsort(distances, axis=1)[:, :3]
+    np.testing.assert_array_equal(np.sort(neighbor_graph(ROWS, 3, seed=0)), np.sort(expected))
+
+
+@pytest.mark.parametrize("query_rows", [7, 100])
+def test_an_accelerator_finds_the_same_neighbours(monkeypatch, query_rows):
+    monkeypatch.setattr(_neighbors, "QUERY_ROWS", query_rows)
+    expected = neighbor_graph(ROWS, 3, seed=0)
+    torch.testing.assert_close(nearest(torch.from_numpy(ROWS), 3), expected)
 
 
 @pytest.mark.parametrize(("n_rows", "k"), [(40, 3), (700, 7), (1500, 10)])

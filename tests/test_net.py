@@ -15,7 +15,7 @@ from sklearn_bigan._randomness import (
     child_seed,
     default_generators_seeded,
     generator_on,
-    one_thread,
+    repeatable,
 )
 from sklearn_bigan._terms import contrast_loss
 from sklearn_bigan._views import views
@@ -591,7 +591,7 @@ def test_one_thread_is_lent_and_given_back_after_an_error(threads):
     before, within = torch.get_num_threads(), []
 
     def fail():
-        with one_thread():
+        with repeatable():
             within.append(torch.get_num_threads())
             raise RuntimeError
 

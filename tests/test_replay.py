@@ -1,7 +1,5 @@
 """Recorded steps, with a stand-in for CUDA's graphs that records operations of the CPU."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 import torch
@@ -22,14 +20,6 @@ SETTINGS = {
 }
 
 
-class Stream:
-    def __init__(self, device=None):
-        pass
-
-    def wait_stream(self, other):
-        pass
-
-
 class Graph(TorchDispatchMode):
     """Remembers operations, and does them again on the same tensors."""
 
@@ -37,9 +27,6 @@ class Graph(TorchDispatchMode):
         super().__init__()
         self.operations = []
         self.done = False
-
-    def register_generator_state(self, generator):
-        pass
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         if "_local_scalar_dense" in str(operation):
@@ -62,30 +49,33 @@ class Graph(TorchDispatchMode):
         self.done = True
 
 
-class Backend:
-    """What the recorder asks of torch.cuda."""
+class Graphs:
+    """Stands in for `_device.Graphs`."""
 
-    CUDAGraph = Graph
-    Stream = Stream
     n_recordings = 0
 
-    @staticmethod
-    def current_stream():
-        return Stream()
+    def __init__(self, device):
+        pass
 
-    @staticmethod
-    def stream(stream):
-        return nullcontext()
+    def aside(self, work):
+        return work()
 
-    @classmethod
-    def graph(cls, graph, *, stream, capture_error_mode):
-        cls.n_recordings += 1
-        return graph
+    def record(self, work, generator):
+        Graphs.n_recordings += 1
+        graph = Graph()
+        state = generator.get_state()
+        try:
+            with graph:
+                work()
+        except RuntimeError:
+            generator.set_state(state)
+            raise
+        return graph.replay
 
 
 def let_the_cpu_record(monkeypatch) -> None:
-    monkeypatch.setattr(_replay, "graph_backend", lambda device: Backend)
-    monkeypatch.setattr(Backend, "n_recordings", 0)
+    monkeypatch.setattr(_replay, "graphs_on", Graphs)
+    monkeypatch.setattr(Graphs, "n_recordings", 0)
 
 
 def codes(X, **parameters) -> np.ndarray:
@@ -111,7 +101,7 @@ def test_recorded_steps_have_the_bits_of_steps_taken_one_by_one(
     expected = codes(X, **parameters)
     let_the_cpu_record(monkeypatch)
     np.testing.assert_array_equal(codes(X, **parameters), expected)
-    assert Backend.n_recordings == n_recordings
+    assert Graphs.n_recordings == n_recordings
 
 
 def test_figures_stay_what_they_were_when_the_next_step_is_replayed(small_digits, monkeypatch):
@@ -162,4 +152,4 @@ def test_networks_of_the_users_are_not_recorded(small_digits, monkeypatch):
         return torch.nn.Sequential(torch.nn.Linear(n_features, 8), torch.nn.LeakyReLU())
 
     codes(small_digits, network={"encoder": body})
-    assert Backend.n_recordings == 0
+    assert Graphs.n_recordings == 0

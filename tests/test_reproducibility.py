@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan._randomness import one_thread
+from sklearn_bigan._randomness import repeatable
 
 
 class Dropping(nn.Sequential):
@@ -178,7 +178,7 @@ def test_fits_that_overlap_give_the_threads_back():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        first, second = one_thread(), one_thread()
+        first, second = repeatable(), repeatable()
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)
