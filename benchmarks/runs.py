@@ -97,6 +97,7 @@ def provenance() -> Line:
         "date": datetime.date.today().isoformat(),
         "commit": commit(),
         "cpu": cpu(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
     }
 

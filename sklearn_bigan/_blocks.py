@@ -66,6 +66,7 @@ class Blocks:
         self._upload = Upload(device)
         self._room = max(1, free_bytes(device) // 2 // (row_bytes * block_rows))
         self._held: dict[int, Tensor] = {}
+        self._last = 0
         self._coming: tuple[int, Future[Tensor]] | None = None
         self._reader = ThreadPoolExecutor(max_workers=1)
 
@@ -93,6 +94,7 @@ class Blocks:
 
     def block(self, number: int) -> Tensor:
         """Return a block on the device, (n_rows, n_features)."""
+        self._last = number
         if number not in self._held:
             while len(self._held) >= self._room:
                 del self._held[next(iter(self._held))]  # before the next one is read
@@ -112,8 +114,8 @@ class Blocks:
         return self._upload(_as_tensor(self.read(number)))
 
     def sample(self, n_rows: int) -> Tensor:
-        """Return so many different rows of one block, or all that it has."""
-        rows = self.block(next(iter(self._held), 0))
+        """Return so many different rows of the last block asked for, or all that it has."""
+        rows = self.block(self._last)
         if n_rows >= len(rows):
             return rows
         drawn = self.random.choice(len(rows), n_rows, replace=False)

@@ -271,6 +271,24 @@ torch.rand(3, device="cuda")  # the default generator is as usable as before
 
 
 @on_each_device
+def test_blocks_that_come_and_go_have_the_bits_of_blocks_that_stay(run, device):
+    run(
+        device,
+        """
+from unittest.mock import patch
+from sklearn_bigan import _blocks
+def codes(n_bytes):
+    with (
+        patch.multiple(_blocks, BLOCK_ROWS=20, SPANS=2),
+        patch.object(_blocks, "free_bytes", return_value=n_bytes),
+    ):
+        return BiGANTransformer(**SETTINGS).fit(X).transform(X)
+np.testing.assert_array_equal(codes(0), codes(2**30))
+""",
+    )
+
+
+@on_each_device
 def test_partial_fit_and_warm_start_go_on_there(run, device):
     run(
         device,
