@@ -42,6 +42,11 @@ def resolve_device(device: str) -> torch.device:
     return resolved
 
 
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Return whether the device has units of its own for products in bfloat16."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 @contextmanager
 def mixed_precision(module: BiGAN, precision: str) -> Iterator[None]:
     """Let the bodies of the networks multiply in `precision`, "float32" or "bfloat16".

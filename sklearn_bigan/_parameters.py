@@ -5,10 +5,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from sklearn_bigan._device import multiplies_bfloat16
 from sklearn_bigan._losses import LOSSES
 from sklearn_bigan._priors import PRIORS
 from sklearn_bigan._views import AUGMENTATIONS
@@ -158,8 +160,14 @@ def neighbors_for(estimator: Any) -> int:
 
 
 def precision_for(estimator: Any) -> str:
-    """Return what the networks multiply in while they train."""
-    return "float32" if estimator.precision == "auto" else str(estimator.precision)
+    """Return what the networks multiply in while they train; the device must be known."""
+    if estimator.precision != "auto":
+        return str(estimator.precision)
+    # On an H200 it halves a step on images, and CIFAR-10's features are as good. MNIST's codes by
+    # layers for tables lose half a point, for little time.
+    convolutional = estimator.image_shape is not None
+    fast = multiplies_bfloat16(torch.device(estimator.device_))
+    return "bfloat16" if convolutional and fast else "float32"
 
 
 def cycle_weight_for(estimator: Any) -> float:

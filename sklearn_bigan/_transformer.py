@@ -137,7 +137,8 @@ class BiGANTransformer(
         `n_jobs`: search over parameters in parallel instead.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         What the networks' layers multiply in while they train; weights and all else stay in
-        float32. "auto" is "float32". On recent GPUs bfloat16 is faster with large batches.
+        float32. "auto" is "bfloat16" where `image_shape` is given and a CUDA device has units for
+        it, else "float32".
     callbacks : list of skorch callbacks or None, default=None
         Called in `fit`, as `skorch.NeuralNet` takes them; each fit uses a deep copy.
     random_state : int, RandomState instance or None, default=None

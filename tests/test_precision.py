@@ -6,7 +6,8 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from sklearn_bigan import BiGANTransformer
+from sklearn_bigan import BiGANTransformer, _parameters
+from sklearn_bigan._device import multiplies_bfloat16
 
 SETTINGS = {
     "n_components": 4,
@@ -70,9 +71,15 @@ def test_what_is_learned_differs_by_rounding_and_is_used_in_float32(small_digits
     assert (codes.astype(np.float32) != torch.from_numpy(codes).bfloat16().float().numpy()).any()
 
 
-def test_auto_is_float32(small_digits):
-    codes = [
-        BiGANTransformer(**SETTINGS, precision=precision).fit(small_digits).transform(small_digits)
-        for precision in ("auto", "float32")
-    ]
-    np.testing.assert_array_equal(*codes)
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("parameters", [{}, {"image_shape": (8, 8)}], ids=str)
+def test_auto_is_bfloat16_for_images_on_a_device_that_is_fast_at_it(
+    small_digits, monkeypatch, fast, parameters
+):
+    monkeypatch.setattr(_parameters, "multiplies_bfloat16", lambda device: fast)
+    net = BiGANTransformer(**SETTINGS, **parameters).fit(small_digits).net_
+    assert net.precision == ("bfloat16" if fast and parameters else "float32")
+
+
+def test_the_cpu_is_not_taken_for_fast_at_it():
+    assert not multiplies_bfloat16(torch.device("cpu"))
