@@ -32,7 +32,7 @@ from sklearn_bigan import BiGANTransformer
 
 N_ROWS, N_COLUMNS, WORKERS, FOLDS = 6000, 64, 2, 3
 N_COMPONENTS = [4, 8, 16, 32]
-SETTINGS = {"max_epochs": 7, "random_state": 0, "device": "cpu"}
+SETTINGS = {"max_epochs": 5, "random_state": 0, "device": "cpu"}
 
 
 def search(X: np.ndarray, n_jobs: int) -> tuple[float, list[float]]:
@@ -97,6 +97,8 @@ def ray() -> Iterator[None]:
     from ray.util.joblib import register_ray
 
     register_ray()
+    # It would put a print of its own in builtins, whereupon skorch takes its log for a user's.
+    os.environ["RAY_TQDM_PATCH_PRINT"] = "0"
     engine.init(num_cpus=WORKERS, include_dashboard=False, logging_level="ERROR")
     with joblib.parallel_config("ray"):
         yield
