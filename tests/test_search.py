@@ -3,10 +3,14 @@
 import distributed
 import joblib
 import numpy as np
+import pytest
+import torch
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 from sklearn.pipeline import Pipeline
+from skorch.callbacks import Callback
+from threadpoolctl import threadpool_info
 
 from sklearn_bigan import BiGANTransformer
 
@@ -34,6 +38,58 @@ def test_a_dask_cluster_finds_the_same_scores(small_digits):
     ):
         workers = scores(small_digits, n_jobs=2)
     np.testing.assert_array_equal(workers, scores(small_digits))
+
+
+@pytest.fixture
+def large(small_digits) -> np.ndarray:
+    """More than the 1 MB from which on joblib hands its workers a read-only map of a file."""
+    return np.tile(small_digits, (1, 14))
+
+
+def test_a_search_over_mapped_rows_finds_the_same_scores(large):
+    with joblib.parallel_config("loky"):
+        workers = scores(large, n_jobs=2)
+    np.testing.assert_array_equal(workers, scores(large))
+
+
+def way_and_codes(X) -> tuple[bool, np.ndarray]:
+    return isinstance(X, np.memmap), bigan(max_epochs=2).fit_transform(X)
+
+
+def test_a_worker_trains_on_mapped_rows_as_this_process_on_the_array(large):
+    _, here = way_and_codes(large)
+    there = joblib.Parallel(n_jobs=2)(joblib.delayed(way_and_codes)(large) for _ in range(2))
+    for mapped, codes in there:
+        assert mapped
+        np.testing.assert_array_equal(codes, here)
+
+
+class Threads(Callback):
+    """Counts threads in training."""
+
+    def on_batch_end(self, net, **kwargs):
+        net.threads_ = threads()
+
+
+def threads() -> list[int]:
+    """Of torch's kernels, and of each library beneath."""
+    return [torch.get_num_threads(), *(library["num_threads"] for library in threadpool_info())]
+
+
+def threads_around_and_in_training(X) -> tuple[list[int], list[int]]:
+    torch.set_num_threads(2)
+    model = bigan(max_epochs=1, callbacks=[Threads()]).fit(X)
+    return threads(), model.net_.threads_
+
+
+def test_a_worker_trains_on_one_thread_whatever_it_is_lent(small_digits):
+    with joblib.parallel_config("loky", inner_max_num_threads=2):
+        found = joblib.Parallel(n_jobs=2)(
+            joblib.delayed(threads_around_and_in_training)(small_digits) for _ in range(2)
+        )
+    for around, within in found:
+        assert set(around) == {2}
+        assert set(within) == {1}
 
 
 def test_a_halving_search_takes_epochs_for_its_resource_and_warm_start_goes_on(small_digits):
