@@ -86,7 +86,7 @@ class Graphs:
 
     def aside(self, work: Callable[[], Any]) -> Any:
         """Do the work where it is to be recorded."""
-        here = torch.cuda.current_stream()
+        here = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):
             done = work()
