@@ -31,7 +31,7 @@ from table import table
 
 from sklearn_bigan import BiGANTransformer, _replay
 from sklearn_bigan._device import resolve_device
-from sklearn_bigan._neighbors import nearest
+from sklearn_bigan._neighbors import by_brute_force
 
 ALI = {**PUBLISHED, "posterior": "gaussian"}
 TABLE, IMAGE = {"hidden_layer_sizes": (512, 512)}, {"image_shape": (32, 32, 3)}
@@ -101,7 +101,9 @@ def steps() -> Line:
         }
         print(name, figures[name], flush=True)
     points = torch.randn(BLOCK, 50, device=resolve_device("auto"))
-    figures["neighbours of a block, milliseconds"] = round(1e3 * seconds(nearest, points, 10), 1)
+    figures["neighbours of a block, milliseconds"] = round(
+        1e3 * seconds(by_brute_force, points, 10), 1
+    )
     for name in ("default, 784 columns", "default, dcgan, 32 x 32 x 3"):
         n_features, parameters = STEPS[name]
         X = np.random.default_rng(0).random((BLOCK, n_features), dtype=np.float32)

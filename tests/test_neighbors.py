@@ -7,7 +7,13 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn_bigan import _blocks, _neighbors
 from sklearn_bigan._batches import PairBatches
 from sklearn_bigan._blocks import Blocks
-from sklearn_bigan._neighbors import BlockGraphs, nearest, neighbor_graph, walk
+from sklearn_bigan._neighbors import (
+    BlockGraphs,
+    by_brute_force,
+    by_covariances,
+    neighbor_graph,
+    walk,
+)
 
 # Two clumps of 20 rows each, far apart.
 ROWS = np.random.RandomState(0).randn(40, 3).astype(np.float32)
@@ -29,7 +35,14 @@ def test_neighbours_are_the_nearest_other_rows():
 def test_an_accelerator_finds_the_same_neighbours(monkeypatch, query_rows):
     monkeypatch.setattr(_neighbors, "QUERY_ROWS", query_rows)
     expected = neighbor_graph(ROWS, 3, seed=0)
-    torch.testing.assert_close(nearest(torch.from_numpy(ROWS), 3), expected)
+    torch.testing.assert_close(by_brute_force(torch.from_numpy(ROWS), 3), expected)
+
+
+def test_an_accelerator_finds_the_same_principal_components():
+    points = np.random.RandomState(0).randn(500, 60) * np.geomspace(10, 0.1, 60) + 3
+    expected = PCA(50).fit_transform(points)
+    found = by_covariances(torch.from_numpy(points)).numpy()[:, ::-1]  # from the least on
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("n_rows", "k"), [(40, 3), (700, 7), (1500, 10)])
