@@ -7,6 +7,7 @@ shuffled as a whole; of several, each has 64 spans of consecutive rows from all 
 """
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -19,7 +20,7 @@ from table import table
 
 from sklearn_bigan import BiGANTransformer, _blocks
 
-BLOCK_ROWS = (65_536, 16_384, 4096)
+BLOCKS = (1, 4, 16)
 COLUMNS = ("linear_100", "linear_1000", "linear_all", "score")
 
 
@@ -28,7 +29,7 @@ def run(setting: Line, folder: Path) -> Line:
     facts = DATA[setting["data"]]
     X_train, y_train, X_test, y_test = load(setting["data"], folder)
     order = np.argsort(y_train, kind="stable")
-    with patch.object(_blocks, "BLOCK_ROWS", setting["rows in a block"]):
+    with patch.object(_blocks, "BLOCK_ROWS", math.ceil(len(order) / setting["blocks"])):
         model = BiGANTransformer(
             facts.n_components,
             output_activation=facts.output_activation,
@@ -51,15 +52,15 @@ def main() -> None:
     parser.add_argument("--data", dest="folder", type=Path, default=FOLDER, metavar="DIR")
     args = parser.parse_args()
     settings = [
-        {"data": name, "rows in a block": n_rows, "seed": seed, "device": args.device}
+        {"data": name, "blocks": n_blocks, "seed": seed, "device": args.device}
         for name in args.names
-        for n_rows in BLOCK_ROWS
+        for n_blocks in BLOCKS
         for seed in args.seeds
     ]
     file = RESULTS / "blocks.jsonl"
     lines = resume(partial(run, folder=args.folder), settings, lambda _: file, args.jobs)
     columns = {name: lambda line, name=name: line[name] for name in COLUMNS}
-    print(table(lines, columns, "data", "rows in a block"))
+    print(table(lines, columns, "data", "blocks"))
     exit_if_some_failed(lines, settings)
 
 

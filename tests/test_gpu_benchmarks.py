@@ -43,7 +43,7 @@ def test_blocks_of_sorted_rows_are_trained_on(module, monkeypatch, two_digits, t
         return fit(model.set_params(max_epochs=2), X)
 
     monkeypatch.setattr(blocks.BiGANTransformer, "fit", short_fit)
-    setting = {"data": "digits", "rows in a block": 128, "seed": 0, "device": "cpu"}
+    setting = {"data": "digits", "blocks": 3, "seed": 0, "device": "cpu"}
     figures = blocks.run(setting, tmp_path)
     assert figures["linear_100"] > 0.8
     X, y = two_digits[:2]
