@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from sklearn_bigan._device import Graphs, graphs_on
 
-# Steps before one is recorded: libraries set themselves up in the first, and those count as well.
-WARM_UP = 3
+# Steps before one is recorded. Libraries set themselves up in the first, and a recording takes as
+# long as some ten: small pieces given to `partial_fit` do without.
+WARM_UP = 10
 
 # Steps that move D alone, and those that move E and G, too. Each has its own memory.
 MOST_RECORDINGS = 2
