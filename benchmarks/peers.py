@@ -8,10 +8,10 @@ and, of ratios, medians of the rounds' ratios, all with the least and the greate
 - `predict`: rows a second of 100,000; `one_row`: seconds for one.
 - `peak_megabytes`: of a process that trains, above what it held once all was imported (Linux).
 - `pickle_bytes`: of the fitted model. `parameters`: trained weights.
-- `import_seconds`: of a fresh process, above one that imports nothing; `imports`: which of some
+- `import_seconds`: of a fresh process, above one that imports nothing; `loaded`: which of some
   large packages are then loaded. What `import sklearn` loads by itself stands there, too.
 
-    python benchmarks/peers.py
+    python benchmarks/peers.py [table images imports]
 """
 
 import argparse
@@ -37,7 +37,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 SHAPES = {"table": (20, 8), "images": (784, 50)}  # columns, components
-ROWS, EPOCHS, ROUNDS = 16 * BATCH, 4, 5
+ROWS, EPOCHS, ROUNDS = 16 * BATCH, 3, 5
 MANY_ROWS, ONE_ROW_CALLS = 100_000, 50
 OURS = ("bigan", "default")
 # By what name a contender is imported, if not as a part of ours or of scikit-learn.
@@ -164,15 +164,38 @@ def importing(modules: dict[str, str]) -> dict[str, Any]:
             name: spread(s - b for s, b in zip(took, bare, strict=True))
             for name, took in seconds.items()
         },
-        "imports": {
-            name: in_a_process("-c", f"{runs[name]}; {listed}").split() for name in seconds
-        },
+        "loaded": {name: in_a_process("-c", f"{runs[name]}; {listed}").split() for name in seconds},
     }
 
 
+def of_shape(shape: str) -> dict[str, Any]:
+    """Measure all contenders that are installed on one shape."""
+    names = [name for name in CONTENDERS if installed(name)]
+    figures = dict(zip(("columns", "components"), SHAPES[shape], strict=True))
+    figures |= measure(*SHAPES[shape], names)
+    figures["peak_megabytes"] = {
+        name: round(float(in_a_process(__file__, "--peak", name, shape).split()[-1]), 1)
+        for name in names
+    }
+    return figures
+
+
+def imports() -> dict[str, Any]:
+    """Measure the imports of what is installed."""
+    return importing({n: m for n, m in IMPORTS.items() if n not in NEEDS or installed(n)})
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "table": lambda: of_shape("table"),
+    "images": lambda: of_shape("images"),
+    "imports": imports,
+}
+
+
 def main() -> None:
-    """Measure everything, print it and keep it."""
+    """Measure the parts, and print and keep each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"some of {list(PARTS)}")
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)  # in the process of its own
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # for processes that are started
@@ -185,29 +208,15 @@ def main() -> None:
             name, shape = args.peak
             print(peak(name, *SHAPES[shape]))
             return
-        names = [name for name in CONTENDERS if installed(name)]
-        figures: dict[str, Any] = provenance() | {
-            "command": "python benchmarks/peers.py",
-            "seed": 0,
-            "threads": 1,
-            "rounds": ROUNDS,
-            "batch_size": BATCH,
-            "hidden_layer_sizes": WIDTHS,
-            "rows": ROWS,
-            "epochs": EPOCHS,
-        }
-        figures["versions"] |= {NEEDS[n]: version(NEEDS[n]) for n in names if n in NEEDS}
-        for shape, sizes in SHAPES.items():
-            figures[shape] = dict(zip(("columns", "components"), sizes, strict=True))
-            figures[shape] |= measure(*sizes, names)
-            figures[shape]["peak_megabytes"] = {
-                name: round(float(in_a_process(__file__, "--peak", name, shape).split()[-1]), 1)
-                for name in names
-            }
-        figures |= importing({n: m for n, m in IMPORTS.items() if n not in NEEDS or n in names})
-    text = json.dumps(figures, indent=1)
-    print(text)
-    (RESULTS / "peers.json").write_text(text + "\n")
+        about = provenance() | {"seed": 0, "threads": 1, "rounds": ROUNDS, "epochs": EPOCHS}
+        about |= {"rows": ROWS, "batch_size": BATCH, "hidden_layer_sizes": WIDTHS}
+        about["versions"] |= {p: version(p) for n, p in NEEDS.items() if installed(n)}
+        path = RESULTS / "peers.json"
+        for part in args.parts:
+            figures = {"command": f"python benchmarks/peers.py {part}"} | about | PARTS[part]()
+            print(part, json.dumps(figures), flush=True)
+            parts = json.loads(path.read_text()) if path.exists() else {}
+            path.write_text(json.dumps(parts | {part: figures}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def test_the_peak_of_a_process_holds_what_it_trains(peers):
 def test_importing_is_timed_and_what_comes_with_it_is_listed(peers, monkeypatch):
     monkeypatch.setattr(peers, "LARGE", ("decimal", "turtle"))
     figures = peers.importing({"fractions": "fractions"})
-    assert figures["imports"] == {"fractions": ["decimal"]}
+    assert figures["loaded"] == {"fractions": ["decimal"]}
     assert len(figures["import_seconds"]["fractions"]) == 3
 
 
