@@ -373,7 +373,8 @@ class BiGANNet(NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+        printing = [("print_log", PrintLog())] if self.verbose else []
+        return [("epoch_timer", EpochTimer()), *printing]
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Tell the callbacks; skorch's raise KeyboardInterrupt where they want training to end.

@@ -307,6 +307,14 @@ def test_early_stopping_of_skorch_ends_a_fit_without_an_error(small_digits):
     assert fitted.transform(small_digits).shape == (300, 4)
 
 
+def test_nothing_is_printed_otherwise(small_digits, capsys, monkeypatch):
+    # ray puts a print of its own in place of Python's, which skorch takes for a sink of the user's.
+    built_in = print
+    monkeypatch.setattr("builtins.print", lambda *args, **kwargs: built_in(*args, **kwargs))
+    bigan().fit(small_digits)
+    assert capsys.readouterr().out == ""
+
+
 def test_verbose_prints_the_losses(small_digits, capsys):
     bigan(verbose=1).fit(small_digits)
     printed = capsys.readouterr().out
