@@ -1,10 +1,12 @@
 """Chunked evaluation of trained networks on arrays of any length."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from sklearn_bigan._blocks import as_float32
 
@@ -12,9 +14,12 @@ from sklearn_bigan._blocks import as_float32
 # rows, and is far above what a device needs to be busy.
 CHUNK_ROWS = 8192
 
-# Chunks are filled up with zeros to a multiple of this. Matrix products of a few rows are summed by
-# other kernels than those of many, and a row's code would depend on its company in the last bits.
-ROWS_MULTIPLE = 32
+# Chunks are filled up with zeros to a multiple of one of these. Matrix products of a few rows are
+# summed by other kernels than those of many, and a row's code would depend on its company in the
+# last bits. How many are few depends on the processor: the least is taken that makes no difference
+# to products of these shapes (columns in and out).
+MULTIPLES = (4, 8, 16, 32)
+PROBES = ((20, 256), (64, 256), (256, 50), (784, 512))
 
 
 def map_rows(
@@ -26,17 +31,40 @@ def map_rows(
     rows are not converted as a whole.
     """
     out = np.empty((len(rows), n_columns), dtype=np.float32)
+    multiple = rows_multiple() if device.type == "cpu" else MULTIPLES[-1]
     with torch.inference_mode():
         for start in range(0, len(rows), CHUNK_ROWS):
             chunk = rows[start : start + CHUNK_ROWS]
-            outputs = function(_padded_float32(chunk).to(device))[: len(chunk)]
+            outputs = function(_padded_float32(chunk, multiple).to(device))[: len(chunk)]
             out[start : start + CHUNK_ROWS] = outputs.cpu().numpy()
     return out
 
 
-def _padded_float32(chunk: np.ndarray) -> Tensor:
+@cache
+def rows_multiple() -> int:
+    """Return of how many rows a product has the bits on this CPU that it has among many."""
+    return next(
+        (m for m in MULTIPLES[:-1] if all(_alike(m, *probe) for probe in PROBES)), MULTIPLES[-1]
+    )
+
+
+def _alike(multiple: int, n_in: int, n_out: int) -> bool:
+    """Whether products of so many rows have the bits of those of many, with a bias and without."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2 * MULTIPLES[-1], n_in, generator=generator)
+    weight = torch.randn(n_out, n_in, generator=generator)
+    bias = torch.randn(n_out, generator=generator)
+    return all(
+        torch.equal(
+            torch.cat([linear(part, weight, b) for part in torch.split(x, multiple)]), whole
+        )
+        for b, whole in ((b, linear(x, weight, b)) for b in (None, bias))
+    )
+
+
+def _padded_float32(chunk: np.ndarray, multiple: int) -> Tensor:
     """Copy to a float32 tensor; read-only and memory-mapped rows are welcome."""
-    n_rows = -(-len(chunk) // ROWS_MULTIPLE) * ROWS_MULTIPLE
+    n_rows = -(-len(chunk) // multiple) * multiple
     padded = np.empty((n_rows, chunk.shape[1]), dtype=np.float32)
     padded[: len(chunk)] = as_float32(chunk)
     padded[len(chunk) :] = 0
