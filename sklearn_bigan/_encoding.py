@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklearn_bigan._inference import map_rows
+from sklearn_bigan._inference import MULTIPLE, map_rows, rows_multiple
 from sklearn_bigan._net import BiGANNet
 from sklearn_bigan._priors import MixturePrior
 from sklearn_bigan.networks.bigan import BiGAN
@@ -120,4 +120,6 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin):
     def _map(
         self, function: Callable[[Tensor], Tensor], rows: np.ndarray, n_columns: int
     ) -> np.ndarray:
-        return map_rows(function, rows, n_columns, torch.device(self.device_))
+        plain = self.device_ == "cpu" and self.net_.blueprint.network == "mlp"
+        multiple = rows_multiple() if plain else MULTIPLE
+        return map_rows(function, rows, n_columns, torch.device(self.device_), multiple)

@@ -14,16 +14,22 @@ from sklearn_bigan._blocks import as_float32
 # rows, and is far above what a device needs to be busy.
 CHUNK_ROWS = 8192
 
-# Chunks are filled up with zeros to a multiple of one of these. Matrix products of a few rows are
-# summed by other kernels than those of many, and a row's code would depend on its company in the
-# last bits. How many are few depends on the processor: the least is taken that makes no difference
-# to products of these shapes (columns in and out).
-MULTIPLES = (4, 8, 16, 32)
+# Chunks are filled up with zeros to a multiple of so many rows. Products of a few are summed by
+# other kernels than those of many, and a row's code would depend on its company in the last bits.
+MULTIPLE = 32
+
+# For plain matrix products fewer may do, which depends on the processor: the least of these that
+# makes no difference to products of some shapes (columns in and out).
+MULTIPLES = (4, 8, 16, MULTIPLE)
 PROBES = ((20, 256), (64, 256), (256, 50), (784, 512))
 
 
 def map_rows(
-    function: Callable[[Tensor], Tensor], rows: np.ndarray, n_columns: int, device: torch.device
+    function: Callable[[Tensor], Tensor],
+    rows: np.ndarray,
+    n_columns: int,
+    device: torch.device,
+    multiple: int = MULTIPLE,
 ) -> np.ndarray:
     """Apply `function`, (chunk, n) to (chunk, n_columns), to all rows; float32 in and out.
 
@@ -31,7 +37,6 @@ def map_rows(
     rows are not converted as a whole.
     """
     out = np.empty((len(rows), n_columns), dtype=np.float32)
-    multiple = rows_multiple() if device.type == "cpu" else MULTIPLES[-1]
     with torch.inference_mode():
         for start in range(0, len(rows), CHUNK_ROWS):
             chunk = rows[start : start + CHUNK_ROWS]
@@ -43,15 +48,13 @@ def map_rows(
 @cache
 def rows_multiple() -> int:
     """Return of how many rows a product has the bits on this CPU that it has among many."""
-    return next(
-        (m for m in MULTIPLES[:-1] if all(_alike(m, *probe) for probe in PROBES)), MULTIPLES[-1]
-    )
+    return next((m for m in MULTIPLES if all(_alike(m, *probe) for probe in PROBES)), MULTIPLE)
 
 
 def _alike(multiple: int, n_in: int, n_out: int) -> bool:
     """Whether products of so many rows have the bits of those of many, with a bias and without."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2 * MULTIPLES[-1], n_in, generator=generator)
+    x = torch.randn(4 * MULTIPLE, n_in, generator=generator)
     weight = torch.randn(n_out, n_in, generator=generator)
     bias = torch.randn(n_out, generator=generator)
     return all(
