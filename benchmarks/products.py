@@ -6,7 +6,6 @@ gradient. So the first layer of E has none to give, and that of D, which is told
 (G(z), z), gives half: at E(x) for the one kind of pairs and at G(z) for the other.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -38,18 +37,18 @@ class Block(NamedTuple):
     columns: slice
 
 
-def floor(net: Any, rows: np.ndarray) -> list[Product]:
+def floor(fresh_net: Callable[[], Any], rows: np.ndarray) -> list[Product]:
     """Return the products of one step on the rows, in order: forward, then back.
 
-    The step is taken twice, by copies of the net, with the same rows and draws but other weights:
-    what comes into a layer differently was made by a network.
+    The step is taken twice, by two nets that are told the same rows and draws but have other
+    weights: what comes into a layer differently was made by a network.
     """
-    other = copy.deepcopy(net)
+    net, other = fresh_net(), fresh_net()
     with torch.no_grad():
         for weight in other.module_.parameters():
             weight.add_(torch.rand_like(weight), alpha=0.1)
     forward, backward = [], []
-    for run, changed in zip(runs(copy.deepcopy(net), rows), runs(other, rows), strict=True):
+    for run, changed in zip(runs(net, rows), runs(other, rows), strict=True):
         there, back = bare(run.layer, run.x, run.out, list(made(run.x != changed.x)))
         forward.append(there)
         backward.append(back)

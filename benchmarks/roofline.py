@@ -28,6 +28,7 @@ import torch
 from methods import PUBLISHED
 from products import floor
 from runs import provenance
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from threadpoolctl import threadpool_limits
 
@@ -106,17 +107,18 @@ class Training:
     """An untrained net of some recipe, and rows of noise for it."""
 
     def __init__(self, n_features: int, batch: int, device: str, **parameters: Any) -> None:
-        self.net = (
-            BiGANTransformer(
-                batch_size=batch, max_epochs=0, random_state=0, device=device, **parameters
-            )
-            .fit(noise(2, n_features))
-            .net_
+        self.estimator = BiGANTransformer(
+            batch_size=batch, max_epochs=0, random_state=0, device=device, **parameters
         )
+        self.n_features = n_features
+        self.net = self.fresh_net()
         # Half of a batch are partners of the others.
         paired = self.net.n_neighbors > 0 and not self.net.viewed
         self.step_rows = batch // 2 if paired else batch
-        self.n_features = n_features
+
+    def fresh_net(self) -> Any:
+        """Return an untrained net, the same at every call."""
+        return clone(self.estimator).fit(noise(2, self.n_features)).net_
 
     def rows(self, n_steps: int) -> np.ndarray:
         """Return rows for so many steps."""
@@ -124,7 +126,7 @@ class Training:
 
     def floor(self) -> list[Callable[[], Any]]:
         """Return the products of one step."""
-        return floor(self.net, self.rows(1))
+        return floor(self.fresh_net, self.rows(1))
 
     def seconds(self, rows: np.ndarray, profiler: Any = None) -> float:
         """Return what one step takes, of an epoch over the rows."""
@@ -262,7 +264,10 @@ def transform(device: str) -> Figures:
             chunks = torch.from_numpy(X).split(CHUNK_ROWS)
             return torch.cat([encoder(chunk.to(device)).cpu() for chunk in chunks])
 
-        called = torch.inference_mode()(partial(encoder, row))
+        @torch.inference_mode()
+        def called(encoder: Any = encoder, row: torch.Tensor = row) -> torch.Tensor:
+            return encoder(row).cpu()
+
         name = f"{n_features} columns, width {width}"
         for n_rows, bare, times in ((len(X), chunked, 1), (1, called, CALLS)):
             face = partial(bigan.transform, X[:n_rows])
@@ -317,16 +322,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    about = {"seed": 0, "rounds": ROUNDS, **provenance()}
+    if args.device != "cpu":
+        about["accelerator"] = torch.get_device_module(args.device).get_device_name()
     for part in args.parts:
+        command = f"python benchmarks/roofline.py {part} --device {args.device}"
         with threadpool_limits(1):
             figures = PARTS[part](args.device)
-        command = f"python benchmarks/roofline.py {part} --device {args.device}"
-        about = {"command": command, "seed": 0, "rounds": ROUNDS, **provenance()}
-        if args.device != "cpu":
-            about["accelerator"] = torch.get_device_module(args.device).get_device_name()
         if args.out:
             known = json.loads(args.out.read_text()) if args.out.exists() else {}
-            known[part] = {**about, **figures}
+            known[part] = {"command": command, **about, **figures}
             args.out.write_text(json.dumps(known, indent=1) + "\n")
 
 
