@@ -271,10 +271,10 @@ def transform(device: str) -> Figures:
         name = f"{n_features} columns, width {width}"
         for n_rows, bare, times in ((len(X), chunked, 1), (1, called, CALLS)):
             face = partial(bigan.transform, X[:n_rows])
-            figures[f"{name}, rows {n_rows}"] = over(
+            figures[f"{name}, rows {n_rows}"] = found = over(
                 partial(seconds, face, times, device), partial(seconds, bare, times, device)
             )
-        print(name, figures, flush=True)
+            print(name, n_rows, found, flush=True)
     return figures
 
 
