@@ -53,7 +53,7 @@ IMAGES = {"28x28x1": (28, 28, 1), "32x32x3": (32, 32, 3)}
 NETWORKS = ("dcgan", "ali")
 IMAGE_STEPS = 3
 ENCODERS = [(64, 256), (784, 512)]  # columns, width
-ENCODED_ROWS, CALLS = 100_000, 500
+ENCODED_ROWS, CALLS, TRANSFORM_ROUNDS = 100_000, 500, 15
 
 # Steps in a round are as many as take SECONDS, MOST_STEPS at the most.
 ROUNDS, SECONDS, MOST_STEPS = 7, 0.5, 200
@@ -150,10 +150,10 @@ def seconds(run: Callable[[], Any], times: int, device: str) -> float:
     return (now(device) - start) / times
 
 
-def over(costs: Callable[[], float], floors: Callable[[], float]) -> Figures:
+def over(costs: Callable[[], float], floors: Callable[[], float], n_rounds: int) -> Figures:
     """Time two things in turns: median, least and greatest of the ratio, medians of the seconds."""
     costs(), floors()
-    rounds = [(costs(), floors()) for _ in range(ROUNDS)]
+    rounds = [(costs(), floors()) for _ in range(n_rounds)]
     ratios = [cost / least for cost, least in rounds]
     cost_seconds, floor_seconds = (statistics.median(times) for times in zip(*rounds, strict=True))
     return {
@@ -162,6 +162,7 @@ def over(costs: Callable[[], float], floors: Callable[[], float]) -> Figures:
         "greatest": round(max(ratios), 3),
         "seconds": float(f"{cost_seconds:.4g}"),
         "floor_seconds": float(f"{floor_seconds:.4g}"),
+        "rounds": n_rounds,
     }
 
 
@@ -175,7 +176,7 @@ def step_over_floor(training: Training, n_steps: int) -> Figures:
             product()
 
     device = training.net.device
-    figures = over(partial(training.seconds, rows), partial(seconds, run, n_steps, device))
+    figures = over(partial(training.seconds, rows), partial(seconds, run, n_steps, device), ROUNDS)
     return {**figures, "products": len(products), "steps": n_steps}
 
 
@@ -272,7 +273,9 @@ def transform(device: str) -> Figures:
         for n_rows, bare, times in ((len(X), chunked, 1), (1, called, CALLS)):
             face = partial(bigan.transform, X[:n_rows])
             figures[f"{name}, rows {n_rows}"] = found = over(
-                partial(seconds, face, times, device), partial(seconds, bare, times, device)
+                partial(seconds, face, times, device),
+                partial(seconds, bare, times, device),
+                TRANSFORM_ROUNDS,
             )
             print(name, n_rows, found, flush=True)
     return figures
@@ -281,26 +284,28 @@ def transform(device: str) -> Figures:
 def profile(device: str) -> Figures:
     """Say what share of a step each kind of kernel has; what is left is Python's and autograd's.
 
-    Kernels are timed by torch's profiler, which makes small ones look dearer than they are; steps
-    without it.
+    torch's profiler takes time of its own, which counts as the latter's. Medians over rounds.
     """
     figures: Figures = {}
     for shape in PROFILED:
         training = table_training("bigan", *shape, device)
         rows = training.rows(enough(training))
-        step = statistics.median(training.seconds(rows) for _ in range(ROUNDS))
-        profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
-        training.seconds(rows, profiler)
-        n_steps = len(rows) // training.step_rows
-        shares = dict.fromkeys([*KERNELS, "other kernels"], 0.0)
-        for event in profiler.key_averages():
-            if event.key.startswith(("aten::", "Optimizer.")):
-                shares[kind(event.key)] += event.self_cpu_time_total / 1e6 / n_steps / step
-        shares["Python and autograd"] = 1 - sum(shares.values())
-        rounded = {name: round(share, 3) for name, share in shares.items()}
-        figures[named(*shape)] = {**rounded, "seconds": float(f"{step:.4g}")}
+        rounds = [shares(training, rows) for _ in range(ROUNDS)]
+        medians = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
+        figures[named(*shape)] = {name: round(share, 3) for name, share in medians.items()}
         print(named(*shape), figures[named(*shape)], flush=True)
     return figures
+
+
+def shares(training: Training, rows: np.ndarray) -> dict[str, float]:
+    """Return the shares in the steps on these rows."""
+    profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU])
+    total = training.seconds(rows, profiler) * len(rows) / training.step_rows
+    found = dict.fromkeys([*KERNELS, "other kernels"], 0.0)
+    for event in profiler.key_averages():
+        if event.key.startswith(("aten::", "Optimizer.")):
+            found[kind(event.key)] += event.self_cpu_time_total / 1e6 / total
+    return {**found, "Python and autograd": 1 - sum(found.values())}
 
 
 def kind(event: str) -> str:
@@ -322,7 +327,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    about = {"seed": 0, "rounds": ROUNDS, **provenance()}
+    about = {"seed": 0, **provenance()}
     if args.device != "cpu":
         about["accelerator"] = torch.get_device_module(args.device).get_device_name()
     for part in args.parts:
