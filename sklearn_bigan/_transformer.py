@@ -356,8 +356,9 @@ class BiGANTransformer(
         if features not in FEATURES:  # it may have been set since fit
             self._validate_params()
 
+        encoder = self._module.encoder
+
         def encode(x: Tensor) -> Tensor:
-            encoder = self._module.encoder
             if features == "latent":
                 return encoder(x)
             hidden, shown = encoder.features(x)

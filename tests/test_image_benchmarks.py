@@ -1,4 +1,4 @@
-"""The benchmarks of images: methods train, a classifier sees, products are counted."""
+"""The benchmarks of images: methods train, and a classifier sees what they draw."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -86,36 +85,3 @@ def test_the_best_tuned_learning_rate_is_taken(module, monkeypatch, tmp_path):
     (tmp_path / "images_tuning.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert images.learning_rate("mnist", "bigan") == 1e-3
     assert images.learning_rate("cifar10", "bigan") == 2e-3
-
-
-@pytest.mark.parametrize("network", ["dcgan", "ali"])
-def test_every_product_of_a_step_is_found(module, network):
-    convolutions = module("convolutions")
-    net, rows = convolutions.fitted(network, SHAPE, n_clusters=3)
-    found = convolutions.products(net, rows)
-    parts = [
-        sum(isinstance(layer, convolutions.PRODUCTS) for layer in part.modules())
-        for part in (net.module_.encoder, net.module_.generator, net.module_.discriminator)
-    ]
-    # E runs on views and on samples.
-    assert len(found) == 2 * parts[0] + parts[1] + parts[2]
-    for product in found:
-        assert all(torch.isfinite(gradient).all() for gradient in product())
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        nn.Conv2d(2, 3, 4, 2, 1, bias=False),
-        nn.ConvTranspose2d(2, 3, 4, 2, 1, output_padding=1, bias=False),
-        nn.Linear(5, 3, bias=False),
-    ],
-)
-def test_a_bare_product_is_the_layers(module, layer):
-    x = torch.randn(4, 2, 5, 5)
-    torch.testing.assert_close(module("convolutions").plain(layer, x), layer(x))
-
-
-@pytest.mark.slow
-def test_memory_is_that_of_a_process_of_its_own(module):
-    assert 200 < module("convolutions").peak_megabytes("dcgan") < 1500
