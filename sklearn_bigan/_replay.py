@@ -112,8 +112,7 @@ class Recorder:
             weight.grad = None
         warnings.warn(
             f"A training step could not be recorded as a graph, and training goes on without, "
-            f"more slowly: {error}. A network that waits for the device, or decides by what a "
-            f"tensor holds, cannot be.",
+            f"more slowly: {error}. Where memory ran out, lower batch_size.",
             RuntimeWarning,
             stacklevel=2,
         )
