@@ -37,7 +37,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 SHAPES = {"table": (20, 8), "images": (784, 50)}  # columns, components
-ROWS, EPOCHS, ROUNDS = 16 * BATCH, 3, 5
+ROWS, EPOCHS, ROUNDS = 32 * BATCH, 2, 5
 MANY_ROWS, ONE_ROW_CALLS = 100_000, 50
 OURS = ("bigan", "default")
 # By what name a contender is imported, if not as a part of ours or of scikit-learn.
