@@ -89,11 +89,18 @@ def health(module: BiGAN, prior: Prior, x: Tensor, noise: Noise) -> Health:
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return Euclidean distances, (len(a), len(b)).
+    """Return Euclidean distances, (len(a), len(b)); 0 where rounding leaves nothing of them.
 
-    Not by way of the norms, whose difference would drown distances far from the origin.
+    By way of the norms, which is an order of magnitude cheaper than by differences. Rows are moved
+    to the origin first, and products taken in double precision: small distances between rows far
+    out would drown in the difference of their norms.
     """
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    dtype = torch.float32 if a.device.type == "mps" else torch.float64  # all that MPS has
+    a, b = ((rows - b.mean(0)).to(dtype) for rows in (a, b))
+    norms = a.square().sum(1, keepdim=True) + b.square().sum(1)
+    squares = norms - 2 * a @ b.T
+    rounding = a.shape[1] * torch.finfo(dtype).eps * norms
+    return torch.where(squares > rounding, squares, 0).sqrt()
 
 
 def check_finite(figures: dict[str, float], epoch: int, learning_rate: float) -> None:

@@ -312,15 +312,16 @@ assert {weight.device.type for weight in est.net_.module_.parameters()} == {DEVI
 
 @pretend
 @pytest.mark.parametrize(
-    ("parameters", "n_steps"),
-    [({}, 18), ({"image_shape": (8, 8)}, 8)],  # 12 rows and their partners each, 25 and theirs
+    ("parameters", "n_steps", "before"),
+    # 12 rows and their partners each, 25 and theirs; covariances of columns, for neighbours
+    [({}, 18, 1), ({"image_shape": (8, 8)}, 8, 0)],
     ids=["table", "images"],
 )
-def test_no_step_crosses_to_the_host_and_an_epoch_once(run, parameters, n_steps):
+def test_no_step_crosses_to_the_host_and_an_epoch_once(run, parameters, n_steps, before):
     run(
         "pretend",
         f"""
-parameters, n_steps = {parameters!r}, {n_steps}
+parameters, n_steps, n_before = {parameters!r}, {n_steps}, {before}
 """
         """
 from pretend_device import counts
@@ -340,7 +341,7 @@ assert steps == [{}] * n_steps, steps
 assert epochs == [{"out": 1}] * 2, epochs  # all figures, read together
 # and twice at the end, to see that the weights are finite and the model is sound
 spent = counts - before
-assert (spent["out"], spent["sync"]) == (4, 0), spent
+assert (spent["out"], spent["sync"]) == (n_before + 4, 0), spent
 """,
     )
 

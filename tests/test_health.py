@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan._health import PROBE_ROWS, Health, complaints, health
+from sklearn_bigan._health import PROBE_ROWS, Health, complaints, distances, health
 from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import NormalPrior
 from sklearn_bigan._randomness import generator_on
@@ -175,3 +175,14 @@ def test_history_has_the_figures_of_each_epoch(small_digits):
         assert all(np.isfinite(epoch[name]) for name in names)
         assert 0 <= epoch["encoder_pair_accuracy"] <= 1
     assert history[-1]["reconstruction_ratio"] < history[0]["reconstruction_ratio"]
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_distances_are_those_of_numpy_also_far_from_the_origin(offset):
+    random = np.random.default_rng(0)
+    a, b = ((random.normal(size=(20, 7)) + offset).astype(np.float32) for _ in range(2))
+    b[3], b[4] = a[5], a[5] + 1e-2
+    expected = np.linalg.norm(a[:, None].astype(float) - b[None], axis=2)
+    found = distances(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3 if offset else 1e-6)
+    assert found[5, 3] == 0 < found[5, 4]
