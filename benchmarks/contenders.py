@@ -148,7 +148,7 @@ class StockSkorch:
     def fit(self, X: np.ndarray, n_epochs: int) -> None:
         """Train from scratch."""
         net = fresh_net(X, self.n_components)
-        names = ("lr", "cycle_weight", "n_neighbors", "augmentations", *TRAINING)
+        names = ("lr", "cycle_weight", "n_neighbors", "augmentations", "precision", *TRAINING)
         self.model = StockNet(
             net.blueprint,
             x_mean=net.x_mean,

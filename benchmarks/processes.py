@@ -30,7 +30,7 @@ from torch import distributed as dist
 from sklearn_bigan import BiGANTransformer
 from sklearn_bigan._blocks import BLOCK_ROWS, Blocks
 from sklearn_bigan._neighbors import neighbor_graph
-from sklearn_bigan._randomness import one_thread
+from sklearn_bigan._randomness import repeatable
 
 CASES: dict[str, dict[str, Any]] = {
     "table 32": {"n_columns": 32, "steps": 200},
@@ -156,7 +156,7 @@ def block(n_columns: int) -> dict[str, float]:
         read = [blocks.read(number) for number in range(2)]
         reading = (time.perf_counter() - start) / 2
         start = time.perf_counter()
-        with one_thread():
+        with repeatable():
             neighbor_graph(read[0], N_NEIGHBORS, seed=0)
         graph = time.perf_counter() - start
     return {

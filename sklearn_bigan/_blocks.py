@@ -1,8 +1,8 @@
 """The training rows, in blocks small enough to be held, shuffled and compared with one another.
 
-Rows that fit into one block are on the device all the while. Of more than that one block is, and
-the next is on its way, so that training takes as much memory for a memory map of any length; an
-accelerator keeps as many as it has room for. A block's rows are spans of consecutive rows from all
+Rows that fit into one block are on the device all the while. Of more than that one block is, so
+that training takes as much memory for a memory map of any length; an accelerator keeps as many as
+it has room for, and the next is on its way. A block's rows are spans of consecutive rows from all
 over the data: a disk reads them many times faster than single rows, and sorted data are mixed all
 the same.
 """
@@ -63,6 +63,8 @@ class Blocks:
             spans = np.array(list(gen_batches(len(self), block_rows // SPANS)), dtype=object)
             drawn = np.array_split(self.random.permutation(len(spans)), n_blocks)
             self.spans = [list(spans[np.sort(numbers)]) for numbers in drawn]
+        # A CPU would read in the time, and the memory, that training takes.
+        self.reads_ahead = device.type != "cpu"
         self._upload = Upload(device)
         self._room = max(1, free_bytes(device) // 2 // (row_bytes * block_rows))
         self._held: dict[int, Tensor] = {}
@@ -106,8 +108,8 @@ class Blocks:
         return self._held[number]
 
     def expect(self, number: int) -> None:
-        """Begin to read a block that will be asked for next."""
-        if number not in self._held and self._coming is None:
+        """Begin to read a block that will be asked for next, if that is of use."""
+        if self.reads_ahead and number not in self._held and self._coming is None:
             self._coming = number, self._reader.submit(self._read_aside, number)
 
     def _read_aside(self, number: int) -> Tensor:

@@ -131,6 +131,7 @@ BAD_PARAMETERS = [
     ("device", "gpu"),
     ("device", "nowhere:0"),
     ("device", "cuda:99"),
+    ("precision", "float16"),
     ("callbacks", "early_stopping"),
     ("random_state", "seed"),
     ("verbose", -1),

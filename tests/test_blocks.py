@@ -114,6 +114,7 @@ def test_a_dataset_is_refused_with_what_to_do_instead():
 
 def test_the_next_block_is_read_while_one_is_trained_on(small_blocks, monkeypatch):
     blocks = Blocks(numbered(203), CPU, seed=0)
+    blocks.reads_ahead = True
     read, events = blocks.read, []
     monkeypatch.setattr(blocks, "read", lambda number: events.append(number) or read(number))
     batches = BlockBatches(blocks, lambda n: 1, lambda number: [blocks.block(number)])
@@ -129,6 +130,7 @@ def test_the_next_block_is_read_while_one_is_trained_on(small_blocks, monkeypatc
 def test_what_cannot_be_read_is_told_where_it_is_asked_for(small_blocks, monkeypatch):
     blocks = Blocks(numbered(203), CPU, seed=0)
     monkeypatch.setattr(blocks, "read", lambda number: 1 / 0)
+    blocks.reads_ahead = True
     blocks.expect(1)
     with pytest.raises(ZeroDivisionError):
         blocks.block(1)
@@ -166,6 +168,7 @@ def test_rows_travel_from_pinned_memory_on_a_stream_of_their_own(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", pinned)
     monkeypatch.setattr(torch.Tensor, "record_stream", record_stream)
     blocks = Blocks(numbered(100), CPU, seed=0)
+    blocks.reads_ahead = True
     blocks.expect(0)
     assert blocks.block(0).ravel().tolist() == list(range(100))
     assert events == ["pinned", "there", "computing"]

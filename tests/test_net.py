@@ -28,6 +28,7 @@ PUBLISHED = {
     "neighbor_steps": 2,
     "augmentations": (),
     "ema_decay": 0.0,
+    "precision": "float32",
 }
 
 
