@@ -49,6 +49,7 @@ class BlockBatches:
             if following is not None:
                 self.blocks.expect(following)
             yield from batches
+            del batches  # before the next block is read: it holds this one
 
 
 class TensorBatches:

@@ -1,3 +1,4 @@
+import weakref
 from contextlib import nullcontext
 from itertools import chain
 
@@ -125,6 +126,24 @@ def test_the_next_block_is_read_while_one_is_trained_on(small_blocks, monkeypatc
     order = [event for event in events if event < len(blocks.sizes)]
     assert sorted(order) == list(range(len(blocks.sizes)))
     assert events[:3] == [order[0], order[1], blocks.sizes[order[0]]]
+
+
+def test_a_block_is_let_go_before_the_next_is_read(small_blocks, monkeypatch):
+    blocks = Blocks(numbered(203), CPU, seed=0)
+    read, seen, gone = blocks.read, [], []
+
+    def watched(number):
+        gone.extend(block() is None for block in seen)
+        return read(number)
+
+    monkeypatch.setattr(blocks, "read", watched)
+    order = torch.Generator().manual_seed(0)
+    for _ in BlockBatches(
+        blocks, lambda n: 1, lambda number: TensorBatches(blocks.block(number), 10, order)
+    ):
+        seen.append(weakref.ref(*blocks._held.values()))
+    assert len(gone) > len(blocks.sizes)
+    assert all(gone)
 
 
 def test_what_cannot_be_read_is_told_where_it_is_asked_for(small_blocks, monkeypatch):
