@@ -48,7 +48,7 @@ def pieces():
     with open(path, "rb") as file:
         np.lib.format.read_magic(file)
         np.lib.format.read_array_header_1_0(file)
-        while len(piece := np.fromfile(file, np.float32, 2**16 * 64)):
+        while len(piece := np.fromfile(file, np.float32, 2**14 * 64)):
             yield piece.reshape(-1, 64)
 
 est = BiGANTransformer(
