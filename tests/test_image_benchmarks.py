@@ -48,6 +48,9 @@ def test_a_method_trains_and_is_measured(module, two_digits, monkeypatch, tmp_pa
     ]
     assert drawn == (expected if method in WITH_SAMPLES else [])
     assert set(WITH_SAMPLES) < set(images.ALL_WAYS)
+    chosen_by = images.run({**setting, "validate": True}, Path())
+    assert "frechet" not in chosen_by
+    assert "svm_all" not in chosen_by["z"]
 
 
 def test_parts_of_the_recipe_are_not_measured_on_test_rows(module, monkeypatch, capsys):
