@@ -4,6 +4,8 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import re, sys
 import numpy as np
