@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_bigan._training import train
+from sklearn_bigan.networks.mlp import PairLinear, joined
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -59,9 +60,10 @@ def runs(net: Any, rows: np.ndarray) -> list[Run]:
     """Return every run of a layer in one step."""
     found = []
 
-    def note(layer: nn.Module, args: tuple[Tensor], out: Tensor) -> None:
+    def note(layer: nn.Module, args: tuple[Any], out: Tensor) -> None:
         if torch.is_grad_enabled():  # else it is the look at the networks' health after the epoch
-            found.append(Run(layer, args[0].detach().clone(), out.detach().clone()))
+            x = joined(args[0]) if isinstance(layer, PairLinear) else args[0]
+            found.append(Run(layer, x.detach().clone(), out.detach().clone()))
 
     for layer in net.module_.modules():
         if isinstance(layer, LAYERS):

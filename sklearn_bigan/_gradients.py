@@ -48,7 +48,7 @@ def play(
     made = [hat.detach().requires_grad_() for hat in (z_hat, x_hat)]
     z_hat, x_hat = made
     # (2 * batch,): encoder pairs, then generator pairs
-    logits = discriminator(torch.cat([x, x_hat]), torch.cat([z_hat, z]))
+    logits = discriminator(x, z_hat, x_hat, z)
 
     leaves = [logits.detach().requires_grad_() for _ in range(2)]
     discriminator_loss = loss.discriminator_loss(*leaves[0].chunk(2))

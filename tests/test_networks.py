@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import linear
 
 from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import NormalPrior, UniformPrior
@@ -10,6 +11,7 @@ from sklearn_bigan.networks.bigan import Blueprint, make_bigan
 from sklearn_bigan.networks.discriminator import JointDiscriminator
 from sklearn_bigan.networks.encoder import Encoder
 from sklearn_bigan.networks.generator import Generator, marginal_bias
+from sklearn_bigan.networks.mlp import PairLinear
 
 CPU = torch.device("cpu")
 N_FEATURES, LATENT_DIM = 6, 3
@@ -243,3 +245,21 @@ def test_the_error_of_a_body_says_which_network_and_which_shape():
 class Adder(nn.Module):
     def forward(self, x, z):
         return x + z
+
+
+def test_a_layer_of_pairs_has_the_gradients_of_one_of_all_rows_where_they_are_asked_for():
+    torch.manual_seed(0)
+    layer = PairLinear(N_FEATURES + LATENT_DIM, 5).double()
+    sizes = (N_FEATURES, LATENT_DIM) * 2
+    x, z_hat, x_hat, z = (torch.randn(4, size, dtype=torch.float64) for size in sizes)
+    made = z_hat.requires_grad_(), x_hat.requires_grad_()
+    gradient = torch.randn(8, 5, dtype=torch.float64)
+    whole = torch.cat([torch.cat([x, x_hat]), torch.cat([z_hat, z])], dim=1)
+    expected = linear(whole, layer.weight, layer.bias)
+    found = layer((x, z_hat, x_hat, z))
+    torch.testing.assert_close(found, expected)
+    asked = *layer.parameters(), *made
+    for one, other in zip(
+        *(torch.autograd.grad(out, asked, gradient) for out in (found, expected)), strict=True
+    ):
+        torch.testing.assert_close(one, other)

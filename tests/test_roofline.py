@@ -1,12 +1,15 @@
 """The roofline: every product that a step needs is in its floor, and none that it does not."""
 
 import json
+import math
 import time
 from types import SimpleNamespace
 
 import pytest
 import torch
+from skorch.callbacks import Callback
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -53,6 +56,40 @@ def test_the_floor_of_the_default_has_the_cycles(module):
     assert (BATCH, WIDTH, CODES) in found  # as goes the cycle's to E, but none to z
     assert (2 * BATCH, WIDTH, CODES) not in found
     assert len(found) == 8 + 16
+
+
+class Products(TorchDispatchMode, Callback):
+    """Notes the matrix products of a step."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if operation in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
+            left, right = args[-2:]
+            self.shapes.append((*left.shape, right.shape[1]))
+        return operation(*args, **(kwargs or {}))
+
+    def on_batch_begin(self, net, **kwargs):
+        self.__enter__()
+
+    def on_batch_end(self, net, **kwargs):
+        self.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("recipe", ["bigan", "ali"])
+def test_a_step_of_the_game_makes_no_product_beside_those_of_its_floor(module, recipe):
+    trained = training(module, recipe)
+    made = Products()
+    trained.net.callbacks_.append(("products", made))
+    trained.seconds(trained.rows(1))
+    assert sorted(map(flops, made.shapes)) == sorted(map(flops, shapes(trained.floor())))
+
+
+def flops(shape):
+    # a weight's gradient may be computed transposed
+    return math.prod(shape)
 
 
 @pytest.mark.parametrize("network", ["dcgan", "ali"])

@@ -1,5 +1,6 @@
 """The joint discriminator: a body over pairs (x, z), and the logit."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -20,15 +21,18 @@ class JointDiscriminator(nn.Module):
         super().__init__()
         self.body = body
         self.row_independent = bool(getattr(body, "row_independent", False))
+        self.takes_batches = bool(getattr(body, "takes_batches", False))
         self.head = nn.Linear(n_hidden, 1)
         # BiGAN's code starts the last layer at zero: every loss begins at its value for logit 0.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def features(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return the layer before the logit, (batch, n_hidden)."""
-        return self.body(x, z).flatten(1)
+    def features(self, *parts: Tensor) -> Tensor:
+        """Return the layer before the logit, (batch, n_hidden), of x, z; or as in `forward`."""
+        if len(parts) > 2 and not self.takes_batches:
+            parts = torch.cat(parts[::2]), torch.cat(parts[1::2])
+        return self.body(*parts).flatten(1)
 
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Logits (batch,)."""
-        return self.head(self.features(x, z)).squeeze(1)
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Logits (batch,) of x, z; of several batches x, z, x', z', ..., one after the other."""
+        return self.head(self.features(*parts)).squeeze(1)

@@ -1,9 +1,12 @@
 """Multi-layer perceptrons for tables."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
 
 # LeakyReLU's slope in the encoder and the discriminator of BiGAN's MNIST networks.
 SLOPE = 0.2
@@ -43,11 +46,72 @@ class DiscriminatorBody(nn.Module):
     """
 
     row_independent = True
+    takes_batches = True
 
     def __init__(self, n_features: int, latent_dim: int, widths: tuple[int, ...]) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*layers(n_features + latent_dim, widths, batch_norm=False))
+        first, *others = widths
+        self.layers = nn.Sequential(
+            PairLinear(n_features + latent_dim, first),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            *layers(first, others, batch_norm=False),
+        )
 
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Features (batch, widths[-1]) of the pairs (x, z)."""
-        return self.layers(torch.cat([x, z], dim=1))
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Features (batch, widths[-1]) of pairs x, z, or of several batches x, z, x', z', ..."""
+        return self.layers(parts)
+
+
+class PairLinear(nn.Linear):
+    """A linear layer of pairs (x, z), of several batches of them as of one.
+
+    What D is told was made by a network in part only: z of encoder pairs, x of generator pairs.
+    The gradient at its input is computed there; in one tensor of all pairs it would be everywhere.
+    """
+
+    def forward(self, parts: tuple[Tensor, ...]) -> Tensor:  # type: ignore[override]
+        """From x, z, x', z', ... to (n, out_features), one batch below the other."""
+        product: Callable[..., Tensor] = _PairProduct.apply
+        return product(self.weight, self.bias, *parts)
+
+
+class _PairProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor, *parts: Tensor) -> Tensor:
+        pairs = joined(parts)
+        ctx.save_for_backward(weight, pairs)
+        ctx.blocks = blocks(parts)
+        return linear(pairs, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        # In mixed precision what comes back has fewer bits than what was kept.
+        weight, pairs = (kept.to(gradient.dtype) for kept in ctx.saved_tensors)
+        of_weight, of_bias, *of_parts = ctx.needs_input_grad
+        return (
+            gradient.T @ pairs if of_weight else None,
+            gradient.sum(0) if of_bias else None,
+            *(
+                gradient[rows] @ weight[:, columns] if needed else None
+                for (rows, columns), needed in zip(ctx.blocks, of_parts, strict=True)
+            ),
+        )
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Put x and z side by side, and the batches x, z, x', z', ... one below the other."""
+    places = blocks(parts)
+    rows, columns = places[-1]
+    pairs = parts[0].new_empty(rows.stop, columns.stop)
+    for part, place in zip(parts, places, strict=True):
+        pairs[place] = part
+    return pairs
+
+
+def blocks(parts: Sequence[Tensor]) -> list[tuple[slice, slice]]:
+    """Say which rows and columns each part has there."""
+    (n_rows, n_x), n_z = parts[0].shape, parts[1].shape[1]
+    columns = slice(0, n_x), slice(n_x, n_x + n_z)
+    starts = range(0, n_rows * len(parts) // 2, n_rows)
+    return [(slice(start, start + n_rows), those) for start in starts for those in columns]
