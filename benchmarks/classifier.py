@@ -71,7 +71,7 @@ def train_classifier(X: np.ndarray, y: np.ndarray, image_shape: ImageShape) -> C
 
 def predict(model: Classifier, X: np.ndarray) -> np.ndarray:
     """Return the number of the likeliest class of each row."""
-    return map_rows(model, X, model.head.out_features, CPU).argmax(1)
+    return map_rows(model, X, CPU).argmax(1)
 
 
 def frechet_distance(model: Classifier, A: np.ndarray, B: np.ndarray) -> float:
@@ -82,7 +82,7 @@ def frechet_distance(model: Classifier, A: np.ndarray, B: np.ndarray) -> float:
     """
     (mean_a, a), (mean_b, b) = (
         (found.mean(0), np.cov(found, rowvar=False))
-        for found in (map_rows(model.features, X, model.n_features, CPU) for X in (A, B))
+        for found in (map_rows(model.features, X, CPU) for X in (A, B))
     )
     # The trace of the root is the sum of the roots of the eigenvalues, which are none below 0.
     root = np.sqrt(np.linalg.eigvals(a @ b).real.clip(min=0)).sum()

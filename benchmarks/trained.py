@@ -40,22 +40,21 @@ def codec(module: BiGAN, **took: Any) -> Trained:
     """E, and the way back by G."""
     encoder = module.encoder
     latent_dim = encoder.latent_dim
-    n_hidden = encoder.n_hidden if encoder.names is None else len(encoder.names)
 
     def both(x: Tensor) -> Tensor:
         hidden, shown = encoder.features(x)
         return torch.cat([encoder.moments(hidden)[0], shown], dim=1)
 
     def encode(X: np.ndarray) -> dict[str, np.ndarray]:
-        everything = map_rows(both, X, latent_dim + n_hidden, CPU)
+        everything = map_rows(both, X, CPU)
         z, hidden = everything[:, :latent_dim], everything[:, latent_dim:]
         return {"z": z, "hidden": hidden, "all": everything}
 
     def decode(Z: np.ndarray) -> np.ndarray:
-        return map_rows(module.generator, Z, len(module.generator.bias), CPU)
+        return map_rows(module.generator, Z, CPU)
 
     def reconstruct(X: np.ndarray) -> np.ndarray:
-        return map_rows(lambda x: module.generator(module(x)), X, X.shape[1], CPU)
+        return map_rows(lambda x: module.generator(module(x)), X, CPU)
 
     return Trained(encode, reconstruct, decode=decode, **took)
 
@@ -91,7 +90,6 @@ def plain_gan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
         return torch.cat([to_rows(found) for found in pool(maps[1:])], dim=1)
 
     def encode(X: np.ndarray) -> dict[str, np.ndarray]:
-        width = features(torch.from_numpy(X[:1])).shape[1]
-        return {**regressor.encode(X), "discriminator": map_rows(features, X, width, CPU)}
+        return {**regressor.encode(X), "discriminator": map_rows(features, X, CPU)}
 
     return replace(regressor, encode=encode)

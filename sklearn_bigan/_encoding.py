@@ -83,7 +83,7 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin):
         def moments(x: Tensor) -> Tensor:
             return torch.cat(encoder.moments(encoder.hidden(x)), dim=1)
 
-        both = self._map(moments, self._rows(X), 2 * encoder.latent_dim)
+        both = self._map(moments, self._rows(X))
         return both[:, : encoder.latent_dim], both[:, encoder.latent_dim :]
 
     @available_if(_has_clusters)
@@ -102,7 +102,7 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin):
         """
         encoder = self._module.encoder
         prior = cast(MixturePrior, encoder.prior)
-        clusters = self._map(lambda x: prior.cluster(encoder(x)).unsqueeze(1), self._rows(X), 1)
+        clusters = self._map(lambda x: prior.cluster(encoder(x)).unsqueeze(1), self._rows(X))
         return clusters.ravel().astype(np.int64)
 
     @property
@@ -117,9 +117,7 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin):
         widths = {"latent": encoder.latent_dim, "hidden": n_hidden}
         return widths.get(self.features, sum(widths.values()))
 
-    def _map(
-        self, function: Callable[[Tensor], Tensor], rows: np.ndarray, n_columns: int
-    ) -> np.ndarray:
+    def _map(self, function: Callable[[Tensor], Tensor], rows: np.ndarray) -> np.ndarray:
         plain = self.device_ == "cpu" and self.net_.blueprint.network == "mlp"
         multiple = rows_multiple() if plain else MULTIPLE
-        return map_rows(function, rows, n_columns, torch.device(self.device_), multiple)
+        return map_rows(function, rows, torch.device(self.device_), multiple)

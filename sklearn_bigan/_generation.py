@@ -56,7 +56,7 @@ class GenerationMixin(EncodingMixin):
                 f"{self._n_features_out}; pass what transform returned."
             )
         codes = Z[:, : self._module.encoder.latent_dim]
-        return self._map(self._module.generator, codes, self.n_features_in_)
+        return self._map(self._module.generator, codes)
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Return G(E(X)).
@@ -72,7 +72,7 @@ class GenerationMixin(EncodingMixin):
             Where G and E invert each other, X itself.
         """
         X = self._rows(X)
-        return self._map(lambda x: self._module.generator(self._module(x)), X, X.shape[1])
+        return self._map(lambda x: self._module.generator(self._module(x)), X)
 
     def sample(
         self,
@@ -111,7 +111,7 @@ class GenerationMixin(EncodingMixin):
             z = prior.sample(n_samples, noise)
         else:
             z = _clustered(prior, cluster).sample(n_samples, noise, cluster)
-        return self._map(self._module.generator, z.numpy(), self.n_features_in_)
+        return self._map(self._module.generator, z.numpy())
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of the variation of X that G(E(X)) explains; comparable with PCA's.
@@ -138,7 +138,7 @@ class GenerationMixin(EncodingMixin):
             x_hat = self._module.generator(self._module(x))
             return torch.stack([(x - x_hat).square().sum(1), (x - mean).square().sum(1)], dim=1)
 
-        residual, total = self._map(squares, X, 2).sum(axis=0, dtype=np.float64)
+        residual, total = self._map(squares, X).sum(axis=0, dtype=np.float64)
         if total == 0:  # X is its mean: as r2_score has it
             return 1.0 if residual == 0 else 0.0
         return float(1 - residual / total)
@@ -169,7 +169,7 @@ class GenerationMixin(EncodingMixin):
             reconstruction, matching = (x - x_hat).abs().sum(1), gap.abs().sum(1)
             return -((1 - EGBAD_WEIGHT) * reconstruction + EGBAD_WEIGHT * matching).unsqueeze(1)
 
-        return self._map(anomaly, self._rows(X), 1).ravel()
+        return self._map(anomaly, self._rows(X)).ravel()
 
 
 def _clustered(prior: Prior, cluster: Any) -> MixturePrior:

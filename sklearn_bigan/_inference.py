@@ -27,20 +27,20 @@ PROBES = ((20, 256), (64, 256), (256, 50), (784, 512))
 def map_rows(
     function: Callable[[Tensor], Tensor],
     rows: np.ndarray,
-    n_columns: int,
     device: torch.device,
     multiple: int = MULTIPLE,
 ) -> np.ndarray:
-    """Apply `function`, (chunk, n) to (chunk, n_columns), to all rows; float32 in and out.
+    """Apply `function`, (chunk, n) to (chunk, m), to all rows, of which there are some; float32.
 
     The output is allocated once; beside it only chunks are ever held, so that float64 or integer
     rows are not converted as a whole.
     """
-    out = np.empty((len(rows), n_columns), dtype=np.float32)
     with torch.inference_mode():
         for start in range(0, len(rows), CHUNK_ROWS):
             chunk = rows[start : start + CHUNK_ROWS]
             outputs = function(_padded_float32(chunk, multiple).to(device))[: len(chunk)]
+            if start == 0:
+                out = np.empty((len(rows), outputs.shape[1]), dtype=np.float32)
             out[start : start + CHUNK_ROWS] = outputs.cpu().numpy()
     return out
 

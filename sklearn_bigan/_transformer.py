@@ -366,7 +366,7 @@ class BiGANTransformer(
                 return shown
             return torch.cat([encoder.moments(hidden)[0], shown], dim=1)
 
-        return self._map(encode, X, self._n_features_out)
+        return self._map(encode, X)
 
     @property
     def history_(self) -> list[dict[str, Any]]:
