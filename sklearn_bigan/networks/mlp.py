@@ -80,7 +80,7 @@ class _PairProduct(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, bias: Tensor, *parts: Tensor) -> Tensor:
         pairs = joined(parts)
         ctx.save_for_backward(weight, pairs)
-        ctx.blocks = blocks(parts)
+        ctx.n_x = parts[0].shape[1]
         return linear(pairs, weight, bias)
 
     @staticmethod
@@ -88,30 +88,19 @@ class _PairProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         # In mixed precision what comes back has fewer bits than what was kept.
         weight, pairs = (kept.to(gradient.dtype) for kept in ctx.saved_tensors)
+        columns = weight[:, : ctx.n_x], weight[:, ctx.n_x :]
         of_weight, of_bias, *of_parts = ctx.needs_input_grad
+        batches = gradient.chunk(len(of_parts) // 2)
         return (
             gradient.T @ pairs if of_weight else None,
             gradient.sum(0) if of_bias else None,
             *(
-                gradient[rows] @ weight[:, columns] if needed else None
-                for (rows, columns), needed in zip(ctx.blocks, of_parts, strict=True)
+                batches[k // 2] @ columns[k % 2] if needed else None
+                for k, needed in enumerate(of_parts)
             ),
         )
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
     """Put x and z side by side, and the batches x, z, x', z', ... one below the other."""
-    places = blocks(parts)
-    rows, columns = places[-1]
-    pairs = parts[0].new_empty(rows.stop, columns.stop)
-    for part, place in zip(parts, places, strict=True):
-        pairs[place] = part
-    return pairs
-
-
-def blocks(parts: Sequence[Tensor]) -> list[tuple[slice, slice]]:
-    """Say which rows and columns each part has there."""
-    (n_rows, n_x), n_z = parts[0].shape, parts[1].shape[1]
-    columns = slice(0, n_x), slice(n_x, n_x + n_z)
-    starts = range(0, n_rows * len(parts) // 2, n_rows)
-    return [(slice(start, start + n_rows), those) for start in starts for those in columns]
+    return torch.cat([torch.cat(parts[k : k + 2], dim=1) for k in range(0, len(parts), 2)])
