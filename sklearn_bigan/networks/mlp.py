@@ -1,6 +1,6 @@
 """Multi-layer perceptrons for tables."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -101,6 +101,6 @@ class _PairProduct(torch.autograd.Function):
         )
 
 
-def joined(parts: Sequence[Tensor]) -> Tensor:
+def joined(parts: tuple[Tensor, ...]) -> Tensor:
     """Put x and z side by side, and the batches x, z, x', z', ... one below the other."""
     return torch.cat([torch.cat(parts[k : k + 2], dim=1) for k in range(0, len(parts), 2)])
