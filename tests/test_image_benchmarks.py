@@ -84,7 +84,14 @@ def test_the_best_tuned_learning_rate_is_taken(module, monkeypatch, tmp_path):
     lines = [
         {"data": "mnist", "method": "bigan", "learning_rate": rate, "hidden": {"svm_1000": worth}}
         for rate, worth in ((1e-4, 0.7), (1e-3, 0.8))
+    ] + [
+        {
+            **{"data": "digits", "method": "bigan", "learning_rate": rate, "hidden": None},
+            "z": {"svm_100": worth, "svm_1000": None},
+        }
+        for rate, worth in ((1e-4, 0.8), (1e-3, 0.7))
     ]
     (tmp_path / "images_tuning.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert images.learning_rate("mnist", "bigan") == 1e-3
+    assert images.learning_rate("digits", "bigan") == 1e-4
     assert images.learning_rate("cifar10", "bigan") == 2e-3
