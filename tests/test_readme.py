@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 
 from sklearn_bigan import BiGANTransformer
 
@@ -18,6 +19,7 @@ README = (ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_first_snippet_prints_what_the_readme_shows():
     shown = re.search(r"```\n(.*?)```", README.split(SNIPPETS[0])[1].split("```", 1)[1], re.DOTALL)
     run = subprocess.run(

@@ -28,6 +28,7 @@ def scores(X, **how) -> np.ndarray:
     return np.array([found[f"split{i}_test_score"] for i in range(2)])
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_finds_the_same_scores(small_digits):
     with (
         distributed.LocalCluster(
