@@ -23,36 +23,39 @@ def autoencoder(
     marks: Sequence[float],
     *,
     neighbors: bool = False,
+    updates: int | None = None,
     **parameters: Any,
 ) -> Trained:
     """Minimise the squared error of G(E(x)), or with `neighbors` that of a partner from G(E(x)).
 
+    Training ends with the seconds, or after `updates`, where it is somewhere else that these count.
     Partners are the default estimator's. As there the learning rate falls in the second half, so
     that batch statistics settle.
     """
     budget = Budget(seconds, marks)
     model = BiGANTransformer(max_epochs=0, **parameters).fit(X)
     module = model.net_.averaged_.train()
-    rows = torch.from_numpy(X)
+    rows = torch.from_numpy(X).to(model.device_)
     graph = neighbor_graph(X, NEIGHBORS, model.random_state) if neighbors else None
     weights = [*module.encoder.parameters(), *module.generator.parameters()]
     optimizer = torch.optim.Adam(weights, lr=model.learning_rate, fused=True)
     order = torch.Generator().manual_seed(model.random_state)
     batches = TensorBatches(torch.arange(len(rows)), model.batch_size, order)
     checkpoints = []
-    for updates, here in enumerate(chain.from_iterable(repeat(batches)), start=1):
+    for made, here in enumerate(chain.from_iterable(repeat(batches)), start=1):
         there = here if graph is None else walk(graph, here, model.neighbor_steps, order)
-        share = max(LAST_LEARNING_RATE, min(1.0, 2 * (1 - budget.spent() / seconds)))
+        gone = made / updates if updates else budget.spent() / seconds
+        share = max(LAST_LEARNING_RATE, min(1.0, 2 * (1 - gone)))
         optimizer.param_groups[0]["lr"] = model.learning_rate * share
         optimizer.zero_grad()
         x_hat = module.generator(module.encoder(rows[here]))
         (x_hat - rows[there]).square().sum(1).mean().backward()
         optimizer.step()
         if budget.passes_mark():
-            took = {"seconds": budget.spent(), "updates": updates}
+            took = {"seconds": budget.spent(), "updates": made}
             with budget.paused():
                 checkpoints.append(codec(copy.deepcopy(module).eval(), **took))
-        if budget.used_up():
+        if made == updates if updates else budget.used_up():
             break
-    module.eval()
-    return codec(module, seconds=budget.spent(), updates=updates, checkpoints=checkpoints)
+    module.eval().cpu()
+    return codec(module, seconds=budget.spent(), updates=made, checkpoints=checkpoints)

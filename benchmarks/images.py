@@ -1,14 +1,19 @@
 """Images: what convolutional features are worth to a linear SVM, and what G makes of codes.
 
 Each run trains one method with one seed on one data set and appends one JSON line to the data
-set's file in results/. Runs that the file already holds are not repeated.
+set's file in results/. Runs that the file already holds are not repeated. On another device
+networks are trained for as many updates as the minutes pay on one core of the machine where
+`--pace` was measured; what is kept of them may be judged elsewhere.
 
     python benchmarks/images.py cifar10 mnist --jobs 2
+    python benchmarks/images.py mnist --pace
+    python benchmarks/images.py mnist --device cuda --networks DIR --jobs 8 [--train-only]
     python benchmarks/images.py cifar10 --validate --methods bigan --learning-rate 2e-4
     python benchmarks/images.py cifar10 --validate --methods default no_views neighbors
 """
 
 import argparse
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,14 +21,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
+import torch
+from autoencoders import autoencoder
 from classifier import Classifier, frechet_distance, predict, train_classifier
 from data import FOLDER, Split, digits, images, split
 from distributions import c2st, some
 from measures import C2ST_ROWS, reconstruction
 from methods import METHODS, affordable_epochs, estimator
 from pictures import draw
-from runs import RESULTS, Line, exit_if_some_failed, read, resume
+from runs import RESULTS, Line, cpu, exit_if_some_failed, read, resume
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -47,6 +55,7 @@ REPRESENTATIONS = ("z", "hidden", "all", "discriminator")
 FRECHET_ROWS = 10_000
 # That the pace of training is measured on.
 TRIAL_ROWS = 6_400
+PACE = RESULTS / "images_pace.jsonl"
 SEEDS = {"default": 3, "autoencoder": 3, "bigan": 3}
 
 
@@ -74,13 +83,20 @@ def pixels(X: np.ndarray, seconds: float, marks: Any, **parameters: Any) -> Trai
     return Trained(lambda X: {"z": X})
 
 
-def timed(X: np.ndarray, seconds: float, marks: Any, **parameters: Any) -> Trained:
+def timed(
+    X: np.ndarray, seconds: float, marks: Any, updates: int | None = None, **parameters: Any
+) -> Trained:
     """Any setting of the estimator, for as many epochs as it can pay: the learning rate falls."""
-    part = X[:TRIAL_ROWS]
-    settings = {name: value for name, value in parameters.items() if name != "view"}
-    epochs = affordable_epochs(part, seconds, **settings) * len(part) / len(X)
-    # Should the machine turn slower than in the trial, a little more is granted.
-    return estimator(X, 1.1 * seconds, marks, max_epochs=max(1, round(epochs)), **parameters)
+    if updates is None:
+        part = X[:TRIAL_ROWS]
+        settings = {name: value for name, value in parameters.items() if name != "view"}
+        epochs = affordable_epochs(part, seconds, **settings) * len(part) / len(X)
+        # Should the machine turn slower than in the trial, a little more is granted.
+        seconds *= 1.1
+    else:
+        epochs = updates / math.ceil(len(X) / BiGANTransformer().batch_size)
+        seconds = math.inf
+    return estimator(X, seconds, marks, max_epochs=max(1, round(epochs)), **parameters)
 
 
 WAYS: dict[str, tuple[Callable[..., Trained], dict[str, Any]]] = {
@@ -102,6 +118,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "layers_of_ali": {"network": "ali"},
 }
 ALL_WAYS = WAYS | {name: (timed, parameters) for name, parameters in PARTS.items()}
+# Those that stop when their minutes are over.
+TRAINED = [name for name, (way, _) in ALL_WAYS.items() if way in (timed, autoencoder)]
 
 
 def svm(C: float = 1.0) -> Pipeline:
@@ -166,26 +184,81 @@ def generation(trained: Trained, model: Classifier, data: Split) -> Line:
     return figures
 
 
-def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
+def parameters(setting: Line) -> dict[str, Any]:
+    """Return what a method is told."""
+    return {
+        "n_components": setting["n_components"],
+        "image_shape": DATA[setting["data"]].image_shape,
+        "output_activation": "sigmoid",
+        "learning_rate": setting["learning_rate"],
+        "random_state": setting["seed"],
+        "device": setting.get("device", "cpu"),
+        "precision": "float32",
+        **ALL_WAYS[setting["method"]][1],
+    }
+
+
+def pace(setting: Line, folder: Path) -> Line:
+    """Train for the setting's minutes; return the updates made and the seconds used."""
+    way, _ = ALL_WAYS[setting["method"]]
+    X_train, *_ = DATA[setting["data"]].loader(folder)
+    given = parameters(setting)
+    if way is timed:
+        way, given = estimator, given | {"max_epochs": 10**6}
+    trained = way(X_train, 60 * setting["minutes"], [], **given)
+    return {"updates": trained.updates, "seconds": round(trained.seconds, 1)}
+
+
+def paid_updates(setting: Line) -> int:
+    """Return how many updates the minutes pay on one core, by the pace that was measured there."""
+    key = setting["data"], setting["method"]
+    for line in read(PACE):
+        if key == (line["data"], line["method"]):
+            trial = 60 * line["minutes"]
+            # What follows the last update is paid once.
+            after = line["seconds"] - trial
+            return round((60 * setting["minutes"] - after) * line["updates"] / trial)
+    raise LookupError(f"{PACE.name} has no pace of {key}: measure it with --pace.")
+
+
+def rows_of(setting: Line, folder: Path) -> Split:
+    """Load what the setting trains and is judged on."""
+    data = DATA[setting["data"]].loader(folder)
+    return split(*data[:2], seed=1) if setting["validate"] else data
+
+
+def networks_of(setting: Line, X_train: np.ndarray, kept: Path | None) -> tuple[Trained, str]:
+    """Train as the setting says, or take what the folder has of it; return where, too."""
+    name = "-".join(str(value) for value in setting.values()) + ".joblib"
+    if kept is not None and (kept / name).exists():
+        return joblib.load(kept / name)
+    # As on a CPU: factors of convolutions are not rounded first.
+    torch.backends.cudnn.allow_tf32 = False
+    elsewhere = "device" in setting and setting["method"] in TRAINED
+    given = {"updates": paid_updates(setting)} if elsewhere else {}
+    way, _ = ALL_WAYS[setting["method"]]
+    trained = way(X_train, 60 * setting["minutes"], [], **parameters(setting), **given)
+    machine = torch.cuda.get_device_name() if setting.get("device") == "cuda" else cpu()
+    if kept is not None and trained.updates:
+        kept.mkdir(parents=True, exist_ok=True)
+        joblib.dump((trained, machine), kept / name)
+    return trained, machine
+
+
+def train_only(setting: Line, folder: Path, kept: Path) -> Line:
+    """Leave the networks in the folder."""
+    X_train, *_ = rows_of(setting, folder)
+    trained, machine = networks_of(setting, X_train, kept)
+    return {"trained_on": machine, "updates": trained.updates}
+
+
+def run(
+    setting: Line, folder: Path, pictures: Path | None = None, kept: Path | None = None
+) -> Line:
     """Train and measure, and draw the first seed's pictures; return the figures."""
     facts = DATA[setting["data"]]
-    data = facts.loader(folder)
-    if setting["validate"]:
-        data = split(*data[:2], seed=1)
-    X_train, y_train, X_test, y_test = data
-    train, parameters = ALL_WAYS[setting["method"]]
-    trained = train(
-        X_train,
-        60 * setting["minutes"],
-        [],
-        n_components=setting["n_components"],
-        image_shape=facts.image_shape,
-        output_activation="sigmoid",
-        learning_rate=setting["learning_rate"],
-        random_state=setting["seed"],
-        device="cpu",
-        **parameters,
-    )
+    data = X_train, y_train, X_test, y_test = rows_of(setting, folder)
+    trained, machine = networks_of(setting, X_train, kept)
     if pictures is not None and trained.sample is not None and setting["seed"] == 0:
         into = pictures / setting["data"] / setting["method"]
         draw(trained, X_train, X_test, facts.image_shape, into)
@@ -195,6 +268,8 @@ def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
     F_train = trained.encode(X_train)
     figures: Line = dict.fromkeys(REPRESENTATIONS)
     for name in F_test:
+        if setting["validate"] and name == "all":
+            continue  # Next to hidden features, codes add little to it and cost as much again.
         given = F_train[name], y_train, F_test[name], y_test
         figures[name] = accuracies(*given, CHOOSING_LABELS if setting["validate"] else LABELS)
         if not setting["validate"]:
@@ -204,6 +279,7 @@ def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
         model = train_classifier(X_train, y_train, facts.image_shape)
         figures |= generation(trained, model, data)
     return figures | {
+        "trained_on": machine,
         "seconds": round(trained.seconds, 1),
         "updates": trained.updates,
         "images_per_second_encoding": round(len(X_test) / encoding),
@@ -266,6 +342,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="of one core, instead of the data set's own")
     parser.add_argument("--learning-rate", type=float, help="instead of each method's own")
     parser.add_argument("--validate", action="store_true", help="test on held-out training rows")
+    parser.add_argument("--pace", action="store_true", help="only count updates of one minute")
+    parser.add_argument("--device", help="to train on, for the updates that the minutes pay here")
+    parser.add_argument("--networks", type=Path, metavar="DIR", help="keep what is trained there")
+    parser.add_argument("--train-only", action="store_true", help="and judge it in another call")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw what is trained there")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a core each")
     parser.add_argument("--data", dest="folder", type=Path, default=FOLDER, metavar="DIR")
@@ -282,19 +362,29 @@ def main() -> None:
             "learning_rate": args.learning_rate or learning_rate(name, method),
             "minutes": args.minutes or DATA[name].minutes,
             "validate": args.validate,
+            **({"device": args.device} if args.device else {}),
         }
         for name in args.names
         for method in args.methods
-        for seed in args.seeds or range(SEEDS.get(method, 1))
+        for seed in ([0] if args.pace else args.seeds or range(SEEDS.get(method, 1)))
     ]
+    if args.pace:
+        settings = [setting | {"minutes": 1.0} for setting in settings]
+        lines = resume(partial(pace, folder=args.folder), settings, lambda _: PACE, args.jobs)
+        exit_if_some_failed(lines, settings)
+        return
+    if args.train_only:
+        train = partial(train_only, folder=args.folder, kept=args.networks)
+        lines = resume(train, settings, lambda _: args.networks / "trained.jsonl", args.jobs)
+        exit_if_some_failed(lines, settings)
+        return
 
     def file(setting: Line) -> Path:
         kind = "tuning" if args.validate else setting["data"]
         return RESULTS / f"images_{kind}.jsonl"
 
-    lines = resume(
-        partial(run, folder=args.folder, pictures=args.pictures), settings, file, args.jobs
-    )
+    run_one = partial(run, folder=args.folder, pictures=args.pictures, kept=args.networks)
+    lines = resume(run_one, settings, file, args.jobs)
     print(report(lines))
     exit_if_some_failed(lines, settings)
 

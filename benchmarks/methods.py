@@ -89,9 +89,9 @@ def estimator(
     watch = Watch(Budget(seconds, marks))
     model = BiGANTransformer(callbacks=[("watch", watch)], **parameters).fit(X)
     watch = dict(model.net_.callbacks_)["watch"]  # fit has used a copy
-    prior = model.net_.module_.encoder.prior
+    prior = model.net_.module_.encoder.prior.cpu()
     return view(
-        model.net_.averaged_,
+        model.net_.averaged_.cpu(),
         prior,
         seconds=watch.budget.spent(),
         updates=watch.updates,

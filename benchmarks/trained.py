@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from sklearn_bigan._noise import Noise
 from sklearn_bigan._priors import Prior
 from sklearn_bigan.networks import dcgan
 from sklearn_bigan.networks.bigan import BiGAN
+from sklearn_bigan.networks.discriminator import JointDiscriminator
+from sklearn_bigan.networks.encoder import Encoder
+from sklearn_bigan.networks.generator import Generator
 from sklearn_bigan.networks.images import pool, to_maps, to_rows
 
 CPU = torch.device("cpu")
@@ -23,7 +27,7 @@ class Trained:
     """Functions of rows or of a number of rows, None for what a method has not; and what it took.
 
     `encode` returns the representations that there are: codes "z", features "hidden", "all", both
-    side by side, and features "discriminator".
+    side by side, and features "discriminator". What networks do can be pickled.
     """
 
     encode: Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -38,38 +42,47 @@ class Trained:
 
 def codec(module: BiGAN, **took: Any) -> Trained:
     """E, and the way back by G."""
-    encoder = module.encoder
-    latent_dim = encoder.latent_dim
+    encoder, generator = module.encoder, module.generator
+    return Trained(
+        partial(codes_and_features, encoder),
+        partial(there_and_back, encoder, generator),
+        decode=partial(map_rows, generator, device=CPU),
+        **took,
+    )
+
+
+def codes_and_features(encoder: Encoder, X: np.ndarray) -> dict[str, np.ndarray]:
+    """Encode rows: codes, features and both side by side."""
 
     def both(x: Tensor) -> Tensor:
         hidden, shown = encoder.features(x)
         return torch.cat([encoder.moments(hidden)[0], shown], dim=1)
 
-    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
-        everything = map_rows(both, X, CPU)
-        z, hidden = everything[:, :latent_dim], everything[:, latent_dim:]
-        return {"z": z, "hidden": hidden, "all": everything}
+    everything = map_rows(both, X, CPU)
+    z, hidden = np.split(everything, [encoder.latent_dim], axis=1)
+    return {"z": z, "hidden": hidden, "all": everything}
 
-    def decode(Z: np.ndarray) -> np.ndarray:
-        return map_rows(module.generator, Z, CPU)
 
-    def reconstruct(X: np.ndarray) -> np.ndarray:
-        return map_rows(lambda x: module.generator(module(x)), X, CPU)
-
-    return Trained(encode, reconstruct, decode=decode, **took)
+def there_and_back(encoder: Encoder, generator: Generator, X: np.ndarray) -> np.ndarray:
+    """Return G(E(x))."""
+    return map_rows(lambda x: generator(encoder(x)), X, CPU)
 
 
 def bigan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
     """E and G, which also draws samples; `prior` is the one of the game."""
+    sample = partial(sampled, module.generator, module.encoder.prior)
+    return replace(codec(module, **took), prior_draws=partial(drawn, prior), sample=sample)
 
-    def prior_draws(n: int) -> np.ndarray:
-        return prior.sample(n, Noise(CPU, 0)).numpy()
 
-    def sample(n: int) -> np.ndarray:
-        with torch.inference_mode():
-            return module.generator(module.encoder.prior.sample(n, Noise(CPU, 0))).numpy()
+def drawn(prior: Prior, n: int) -> np.ndarray:
+    """Draw codes."""
+    return prior.sample(n, Noise(CPU, 0)).numpy()
 
-    return replace(codec(module, **took), prior_draws=prior_draws, sample=sample)
+
+def sampled(generator: Generator, prior: Prior, n: int) -> np.ndarray:
+    """Draw codes, and return what G makes of them."""
+    with torch.inference_mode():
+        return generator(prior.sample(n, Noise(CPU, 0))).numpy()
 
 
 def plain_gan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
@@ -78,7 +91,15 @@ def plain_gan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
     The one training has both to offer: the regressor, and a plain GAN's discriminator features, of
     images the pooled maps of all layers, as DCGAN's authors took them.
     """
-    regressor, discriminator = bigan(module, prior, **took), module.discriminator
+    regressor = bigan(module, prior, **took)
+    encode = partial(with_discriminator, module.encoder, module.discriminator)
+    return replace(regressor, encode=encode)
+
+
+def with_discriminator(
+    encoder: Encoder, discriminator: JointDiscriminator, X: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Encode rows, by D, too."""
     body = discriminator.body
 
     def features(x: Tensor) -> Tensor:
@@ -89,7 +110,5 @@ def plain_gan(module: BiGAN, prior: Prior, **took: Any) -> Trained:
             maps.append(layer(maps[-1]))
         return torch.cat([to_rows(found) for found in pool(maps[1:])], dim=1)
 
-    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
-        return {**regressor.encode(X), "discriminator": map_rows(features, X, CPU)}
-
-    return replace(regressor, encode=encode)
+    found = codes_and_features(encoder, X)
+    return {**found, "discriminator": map_rows(features, X, CPU)}
