@@ -29,7 +29,7 @@ from classifier import Classifier, frechet_distance, predict, train_classifier
 from data import FOLDER, Split, digits, images, split
 from distributions import c2st, some
 from measures import C2ST_ROWS, reconstruction
-from methods import METHODS, affordable_epochs, estimator
+from methods import METHODS, affordable_epochs, estimator, round_nothing
 from pictures import draw
 from runs import RESULTS, Line, cpu, exit_if_some_failed, read, resume
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -232,8 +232,7 @@ def networks_of(setting: Line, X_train: np.ndarray, kept: Path | None) -> tuple[
     name = "-".join(str(value) for value in setting.values()) + ".joblib"
     if kept is not None and (kept / name).exists():
         return joblib.load(kept / name)
-    # As on a CPU: factors of convolutions are not rounded first.
-    torch.backends.cudnn.allow_tf32 = False
+    round_nothing()
     elsewhere = "device" in setting and setting["method"] in TRAINED
     given = {"updates": paid_updates(setting)} if elsewhere else {}
     way, _ = ALL_WAYS[setting["method"]]

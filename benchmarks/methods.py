@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 import trained
 from autoencoders import autoencoder
 from budget import Budget, Watch
@@ -129,6 +130,11 @@ def affordable_epochs(X: np.ndarray, seconds: float, **parameters: Any) -> int:
     once, thrice = trial(few), trial(3 * few)
     epoch = (thrice - once) / (2 * few)
     return max(1, int((seconds - once) / epoch + few))
+
+
+def round_nothing() -> None:
+    """Let a GPU's convolutions take factors as they are, as those of a CPU do."""
+    torch.backends.cudnn.allow_tf32 = False
 
 
 METHODS: dict[str, tuple[Callable[..., Trained], dict[str, Any]]] = {
