@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from sklearn_bigan import BiGANTransformer
 
 LABELS = (100, 1000, 4000)
 # What is chosen by: the rest takes longer than some of the trials.
-CHOOSING_LABELS = (100, 1000)
+FEW_LABELS = (100, 1000)
 DRAWS = 10
 # The SVM's C, by three-fold cross-validation on the labelled rows of the first draw; on so many of
 # them at most, since fits to more take minutes.
@@ -162,6 +162,14 @@ def chosen(F: np.ndarray, y: np.ndarray) -> float:
     return float(search.best_params_["linearsvc__C"])
 
 
+@cache
+def classifier_of(name: str, folder: Path) -> Classifier:
+    """Train the classifier of a data set, once in a process: it is always the same."""
+    facts = DATA[name]
+    X_train, y_train, *_ = facts.loader(folder)
+    return train_classifier(X_train, y_train, facts.image_shape)
+
+
 def generation(trained: Trained, model: Classifier, data: Split) -> Line:
     """Ask the classifier what it sees in test rows, in their reconstructions and in samples."""
     X_train, y_train, X_test, y_test = data
@@ -267,16 +275,15 @@ def run(
     F_train = trained.encode(X_train)
     figures: Line = dict.fromkeys(REPRESENTATIONS)
     for name in F_test:
-        if setting["validate"] and name == "all":
-            continue  # Next to hidden features, codes add little to it and cost as much again.
+        # Codes beside hidden features cost as much as these and differ by little.
+        in_short = setting["validate"] or name == "all"
         given = F_train[name], y_train, F_test[name], y_test
-        figures[name] = accuracies(*given, CHOOSING_LABELS if setting["validate"] else LABELS)
-        if not setting["validate"]:
+        figures[name] = accuracies(*given, FEW_LABELS if in_short else LABELS)
+        if not in_short:
             figures[name] |= with_all(*given)
     figures |= reconstruction(trained, X_test, X_train.mean(axis=0))
     if not setting["validate"]:
-        model = train_classifier(X_train, y_train, facts.image_shape)
-        figures |= generation(trained, model, data)
+        figures |= generation(trained, classifier_of(setting["data"], folder), data)
     return figures | {
         "trained_on": machine,
         "seconds": round(trained.seconds, 1),
