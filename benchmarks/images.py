@@ -1,9 +1,9 @@
 """Images: what convolutional features are worth to a linear SVM, and what G makes of codes.
 
 Each run trains one method with one seed on one data set and appends one JSON line to the data
-set's file in results/. Runs that the file already holds are not repeated. On another device
-networks are trained for as many updates as the minutes pay on one core of the machine where
-`--pace` was measured; what is kept of them may be judged elsewhere.
+set's file in results/. Runs that the file already holds are not repeated. Wherever networks are
+trained, they have as many updates as the minutes pay on one core of the machine where `--pace` was
+measured (results/images_pace.jsonl), and what is kept of them may be judged elsewhere.
 
     python benchmarks/images.py cifar10 mnist --jobs 2
     python benchmarks/images.py mnist --pace
@@ -29,7 +29,7 @@ from classifier import Classifier, frechet_distance, predict, train_classifier
 from data import FOLDER, Split, digits, images, split
 from distributions import c2st, some
 from measures import C2ST_ROWS, reconstruction
-from methods import METHODS, affordable_epochs, estimator, round_nothing
+from methods import METHODS, estimator, round_nothing
 from pictures import draw
 from runs import RESULTS, Line, cpu, exit_if_some_failed, read, resume
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -53,8 +53,6 @@ FOLDS, CHOOSING_ROWS = 3, 1000
 REPRESENTATIONS = ("z", "hidden", "all", "discriminator")
 
 FRECHET_ROWS = 10_000
-# That the pace of training is measured on.
-TRIAL_ROWS = 6_400
 PACE = RESULTS / "images_pace.jsonl"
 SEEDS = {"default": 3, "autoencoder": 3, "bigan": 3}
 
@@ -83,27 +81,20 @@ def pixels(X: np.ndarray, seconds: float, marks: Any, **parameters: Any) -> Trai
     return Trained(lambda X: {"z": X})
 
 
-def timed(
-    X: np.ndarray, seconds: float, marks: Any, updates: int | None = None, **parameters: Any
+def scheduled(
+    X: np.ndarray, seconds: float, marks: Any, *, updates: int, **parameters: Any
 ) -> Trained:
-    """Any setting of the estimator, for as many epochs as it can pay: the learning rate falls."""
-    if updates is None:
-        part = X[:TRIAL_ROWS]
-        settings = {name: value for name, value in parameters.items() if name != "view"}
-        epochs = affordable_epochs(part, seconds, **settings) * len(part) / len(X)
-        # Should the machine turn slower than in the trial, a little more is granted.
-        seconds *= 1.1
-    else:
-        epochs = updates / math.ceil(len(X) / BiGANTransformer().batch_size)
-        seconds = math.inf
-    return estimator(X, seconds, marks, max_epochs=max(1, round(epochs)), **parameters)
+    """Any setting of the estimator, for whole epochs: the learning rate falls at their end."""
+    epochs = updates / math.ceil(len(X) / BiGANTransformer().batch_size)
+    return estimator(X, math.inf, marks, max_epochs=max(1, round(epochs)), **parameters)
 
 
 WAYS: dict[str, tuple[Callable[..., Trained], dict[str, Any]]] = {
     "pixels": (pixels, {}),
     **{name: METHODS[name] for name in ("pca", "untrained", "autoencoder")},
     **{
-        name: (timed, METHODS[name][1]) for name in ("latent_regression", "bigan", "ali", "default")
+        name: (scheduled, METHODS[name][1])
+        for name in ("latent_regression", "bigan", "ali", "default")
     },
 }
 
@@ -117,9 +108,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "layers_for_tables": {"network": "mlp"},
     "layers_of_ali": {"network": "ali"},
 }
-ALL_WAYS = WAYS | {name: (timed, parameters) for name, parameters in PARTS.items()}
-# Those that stop when their minutes are over.
-TRAINED = [name for name, (way, _) in ALL_WAYS.items() if way in (timed, autoencoder)]
+ALL_WAYS = WAYS | {name: (scheduled, parameters) for name, parameters in PARTS.items()}
+# Those that a budget bounds.
+TRAINED = [name for name, (way, _) in ALL_WAYS.items() if way in (scheduled, autoencoder)]
 
 
 def svm(C: float = 1.0) -> Pipeline:
@@ -211,7 +202,7 @@ def pace(setting: Line, folder: Path) -> Line:
     way, _ = ALL_WAYS[setting["method"]]
     X_train, *_ = DATA[setting["data"]].loader(folder)
     given = parameters(setting)
-    if way is timed:
+    if way is scheduled:
         way, given = estimator, given | {"max_epochs": 10**6}
     trained = way(X_train, 60 * setting["minutes"], [], **given)
     return {"updates": trained.updates, "seconds": round(trained.seconds, 1)}
@@ -225,8 +216,9 @@ def paid_updates(setting: Line) -> int:
             trial = 60 * line["minutes"]
             # What follows the last update is paid once.
             after = line["seconds"] - trial
-            return round((60 * setting["minutes"] - after) * line["updates"] / trial)
-    raise LookupError(f"{PACE.name} has no pace of {key}: measure it with --pace.")
+            pays = (60 * setting["minutes"] - after) * line["updates"] / trial
+            return max(1, round(pays))
+    raise LookupError(f"{PACE.name} has no pace of {key[1]} on {key[0]}: measure it by --pace.")
 
 
 def rows_of(setting: Line, folder: Path) -> Split:
@@ -241,8 +233,7 @@ def networks_of(setting: Line, X_train: np.ndarray, kept: Path | None) -> tuple[
     if kept is not None and (kept / name).exists():
         return joblib.load(kept / name)
     round_nothing()
-    elsewhere = "device" in setting and setting["method"] in TRAINED
-    given = {"updates": paid_updates(setting)} if elsewhere else {}
+    given = {"updates": paid_updates(setting)} if setting["method"] in TRAINED else {}
     way, _ = ALL_WAYS[setting["method"]]
     trained = way(X_train, 60 * setting["minutes"], [], **parameters(setting), **given)
     machine = torch.cuda.get_device_name() if setting.get("device") == "cuda" else cpu()
@@ -349,7 +340,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, help="instead of each method's own")
     parser.add_argument("--validate", action="store_true", help="test on held-out training rows")
     parser.add_argument("--pace", action="store_true", help="only count updates of one minute")
-    parser.add_argument("--device", help="to train on, for the updates that the minutes pay here")
+    parser.add_argument("--device", help="to train on (cpu)")
     parser.add_argument("--networks", type=Path, metavar="DIR", help="keep what is trained there")
     parser.add_argument("--train-only", action="store_true", help="and judge it in another call")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="draw what is trained there")

@@ -29,13 +29,29 @@ def test_a_method_trains_and_is_measured(module, two_digits, monkeypatch, tmp_pa
     monkeypatch.setattr(classifier, "UPDATES", 20)
     facts = images.Facts(lambda folder: two_digits, SHAPE, 4, 0.0)
     monkeypatch.setitem(images.DATA, "mnist", facts)
+    monkeypatch.setattr(images, "PACE", tmp_path / "pace.jsonl")
     setting = {
         **{"data": "mnist", "method": method, "seed": 0, "n_components": 4},
         **{"learning_rate": 1e-3, "minutes": 0.005, "validate": False},
     }
-    figures = json.loads(json.dumps(images.run(setting, Path(), tmp_path)))
+    if method in images.TRAINED:
+        with pytest.raises(LookupError, match=f"no pace of {method}.*by --pace"):
+            images.run(setting, Path())
+        paced = images.pace(setting, Path())
+        assert paced["updates"] > 0
+        images.PACE.write_text(json.dumps(setting | paced) + "\n")
+
+    figures = json.loads(json.dumps(images.run(setting, Path(), tmp_path, tmp_path)))
     assert figures["z"]["svm_100"] > 0.6
     assert figures["z"]["svm_all"] > 0.6
+    assert (figures["updates"] > 0) == (method in images.TRAINED)
+    # What is kept is judged, not trained again.
+    assert len(list(tmp_path.glob("*.joblib"))) == (method in images.TRAINED)
+    again = images.run(setting, Path(), kept=tmp_path)
+    assert {**again, "images_per_second_encoding": 0} == {
+        **figures,
+        "images_per_second_encoding": 0,
+    }
     assert figures["z"]["svm_1000"] is None
     assert (figures["hidden"] is not None) == (method not in ("pixels", "pca"))
     assert (figures["discriminator"] is not None) == (method == "latent_regression")
