@@ -13,144 +13,40 @@ measured (results/images_pace.jsonl), and what is kept of them may be judged els
 """
 
 import argparse
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
-import joblib
 import numpy as np
-import torch
-from autoencoders import autoencoder
 from classifier import Classifier, frechet_distance, predict, train_classifier
-from data import FOLDER, Split, digits, images, split
+from data import FOLDER, Split
 from distributions import c2st, some
+from image_training import (
+    ALL_WAYS,
+    DATA,
+    PACE,
+    PARTS,
+    WAYS,
+    networks_of,
+    pace,
+    rows_of,
+    train_only,
+)
 from measures import C2ST_ROWS, reconstruction
-from methods import METHODS, estimator, round_nothing
 from pictures import draw
-from runs import RESULTS, Line, cpu, exit_if_some_failed, read, resume
-from sklearn.model_selection import GridSearchCV, train_test_split
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
-from table import Figure, probe, table
-from table import split as split_line
+from runs import RESULTS, Line, exit_if_some_failed, read, resume
+from svm import accuracies
+from table import Figure, probe, split, table
 from trained import Trained
 
 from sklearn_bigan import BiGANTransformer
 
-LABELS = (100, 1000, 4000)
-# What is chosen by: the rest takes longer than some of the trials.
 FEW_LABELS = (100, 1000)
-DRAWS = 10
-# The SVM's C, by three-fold cross-validation on the labelled rows of the first draw; on so many of
-# them at most, since fits to more take minutes.
-GRID = {"linearsvc__C": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]}
-FOLDS, CHOOSING_ROWS = 3, 1000
+LABELS = (*FEW_LABELS, 4000, "all")
 REPRESENTATIONS = ("z", "hidden", "all", "discriminator")
-
 FRECHET_ROWS = 10_000
-PACE = RESULTS / "images_pace.jsonl"
 SEEDS = {"default": 3, "autoencoder": 3, "bigan": 3}
-
-
-@dataclass(frozen=True)
-class Facts:
-    """How a data set is read and trained on; `minutes` are of one core."""
-
-    loader: Callable[[Path], Split]
-    image_shape: tuple[int, int, int]
-    n_components: int
-    minutes: float
-
-
-DATA = {
-    "digits": Facts(digits, (8, 8, 1), 16, 1.0),
-    "cifar10": Facts(partial(images, "cifar10_subset"), (32, 32, 3), 64, 30.0),
-    "mnist": Facts(partial(images, "mnist"), (28, 28, 1), 50, 10.0),
-    "fashion_mnist": Facts(partial(images, "fashion_mnist"), (28, 28, 1), 50, 10.0),
-    "olivetti": Facts(partial(images, "olivetti"), (64, 64, 1), 64, 10.0),
-}
-
-
-def pixels(X: np.ndarray, seconds: float, marks: Any, **parameters: Any) -> Trained:
-    """Return the rows themselves."""
-    return Trained(lambda X: {"z": X})
-
-
-def scheduled(
-    X: np.ndarray, seconds: float, marks: Any, *, updates: int, **parameters: Any
-) -> Trained:
-    """Any setting of the estimator, for whole epochs: the learning rate falls at their end."""
-    epochs = updates / math.ceil(len(X) / BiGANTransformer().batch_size)
-    return estimator(X, math.inf, marks, max_epochs=max(1, round(epochs)), **parameters)
-
-
-WAYS: dict[str, tuple[Callable[..., Trained], dict[str, Any]]] = {
-    "pixels": (pixels, {}),
-    **{name: METHODS[name] for name in ("pca", "untrained", "autoencoder")},
-    **{
-        name: (scheduled, METHODS[name][1])
-        for name in ("latent_regression", "bigan", "ali", "default")
-    },
-}
-
-# The default with one part otherwise: what the parts are worth. For choosing, hence --validate.
-PARTS: dict[str, dict[str, Any]] = {
-    "no_views": {"augmentations": None},
-    "cycle_of_tables": {"cycle_weight": 50.0},
-    "no_contrast": {"consistency_weight": 0.0},
-    "flipped_views": {"augmentations": ("crop", "flip", "color")},
-    "neighbors": {"n_neighbors": 10},
-    "layers_for_tables": {"network": "mlp"},
-    "layers_of_ali": {"network": "ali"},
-}
-ALL_WAYS = WAYS | {name: (scheduled, parameters) for name, parameters in PARTS.items()}
-# Those that a budget bounds.
-TRAINED = [name for name, (way, _) in ALL_WAYS.items() if way in (scheduled, autoencoder)]
-
-
-def svm(C: float = 1.0) -> Pipeline:
-    """L2-SVM on standardised features."""
-    return make_pipeline(StandardScaler(), LinearSVC(C=C, dual=True, tol=1e-2, max_iter=300))
-
-
-def accuracies(
-    F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray, numbers: Sequence[int]
-) -> Line:
-    """Accuracy with few labels, by their number: the mean over stratified draws."""
-    found: dict[str, Figure] = {}
-    for n in numbers:
-        if n > len(y_train) - len(np.unique(y_train)):
-            found[f"svm_{n}"] = None
-            continue
-        scores = []
-        for seed in range(DRAWS):
-            few, _ = train_test_split(
-                np.arange(len(y_train)), train_size=n, stratify=y_train, random_state=seed
-            )
-            if seed == 0:
-                C = chosen(F_train[few], y_train[few])
-            scores.append(svm(C).fit(F_train[few], y_train[few]).score(F, y))
-        found[f"svm_{n}"] = float(np.mean(scores))
-    return found
-
-
-def with_all(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Line:
-    """Accuracy with all labels."""
-    best = svm(chosen(F_train, y_train)).fit(F_train, y_train)
-    return {"svm_all": float(best.score(F, y))}
-
-
-def chosen(F: np.ndarray, y: np.ndarray) -> float:
-    """Return the best C of the grid."""
-    if len(y) > CHOOSING_ROWS:
-        F, _, y, _ = train_test_split(F, y, train_size=CHOOSING_ROWS, stratify=y, random_state=0)
-    search = GridSearchCV(svm(), GRID, cv=FOLDS).fit(F, y)
-    return float(search.best_params_["linearsvc__C"])
 
 
 @cache
@@ -183,73 +79,6 @@ def generation(trained: Trained, model: Classifier, data: Split) -> Line:
     return figures
 
 
-def parameters(setting: Line) -> dict[str, Any]:
-    """Return what a method is told."""
-    return {
-        "n_components": setting["n_components"],
-        "image_shape": DATA[setting["data"]].image_shape,
-        "output_activation": "sigmoid",
-        "learning_rate": setting["learning_rate"],
-        "random_state": setting["seed"],
-        "device": setting.get("device", "cpu"),
-        "precision": "float32",
-        **ALL_WAYS[setting["method"]][1],
-    }
-
-
-def pace(setting: Line, folder: Path) -> Line:
-    """Train for the setting's minutes; return the updates made and the seconds used."""
-    way, _ = ALL_WAYS[setting["method"]]
-    X_train, *_ = DATA[setting["data"]].loader(folder)
-    given = parameters(setting)
-    if way is scheduled:
-        way, given = estimator, given | {"max_epochs": 10**6}
-    trained = way(X_train, 60 * setting["minutes"], [], **given)
-    return {"updates": trained.updates, "seconds": round(trained.seconds, 1)}
-
-
-def paid_updates(setting: Line) -> int:
-    """Return how many updates the minutes pay on one core, by the pace that was measured there."""
-    key = setting["data"], setting["method"]
-    for line in read(PACE):
-        if key == (line["data"], line["method"]):
-            trial = 60 * line["minutes"]
-            # What follows the last update is paid once.
-            after = line["seconds"] - trial
-            pays = (60 * setting["minutes"] - after) * line["updates"] / trial
-            return max(1, round(pays))
-    raise LookupError(f"{PACE.name} has no pace of {key[1]} on {key[0]}: measure it by --pace.")
-
-
-def rows_of(setting: Line, folder: Path) -> Split:
-    """Load what the setting trains and is judged on."""
-    data = DATA[setting["data"]].loader(folder)
-    return split(*data[:2], seed=1) if setting["validate"] else data
-
-
-def networks_of(setting: Line, X_train: np.ndarray, kept: Path | None) -> tuple[Trained, str]:
-    """Train as the setting says, or take what the folder has of it; return where, too."""
-    name = "-".join(str(value) for value in setting.values()) + ".joblib"
-    if kept is not None and (kept / name).exists():
-        return joblib.load(kept / name)
-    round_nothing()
-    given = {"updates": paid_updates(setting)} if setting["method"] in TRAINED else {}
-    way, _ = ALL_WAYS[setting["method"]]
-    trained = way(X_train, 60 * setting["minutes"], [], **parameters(setting), **given)
-    machine = torch.cuda.get_device_name() if setting.get("device") == "cuda" else cpu()
-    if kept is not None and trained.updates:
-        kept.mkdir(parents=True, exist_ok=True)
-        joblib.dump((trained, machine), kept / name)
-    return trained, machine
-
-
-def train_only(setting: Line, folder: Path, kept: Path) -> Line:
-    """Leave the networks in the folder."""
-    X_train, *_ = rows_of(setting, folder)
-    trained, machine = networks_of(setting, X_train, kept)
-    return {"trained_on": machine, "updates": trained.updates}
-
-
 def run(
     setting: Line, folder: Path, pictures: Path | None = None, kept: Path | None = None
 ) -> Line:
@@ -266,12 +95,10 @@ def run(
     F_train = trained.encode(X_train)
     figures: Line = dict.fromkeys(REPRESENTATIONS)
     for name in F_test:
-        # Codes beside hidden features cost as much as these and differ by little.
-        in_short = setting["validate"] or name == "all"
-        given = F_train[name], y_train, F_test[name], y_test
-        figures[name] = accuracies(*given, FEW_LABELS if in_short else LABELS)
-        if not in_short:
-            figures[name] |= with_all(*given)
+        # What is chosen by need not be all. Codes beside hidden features cost as much as these
+        # and differ by little.
+        numbers = FEW_LABELS if setting["validate"] or name == "all" else LABELS
+        figures[name] = accuracies(F_train[name], y_train, F_test[name], y_test, numbers)
     figures |= reconstruction(trained, X_test, X_train.mean(axis=0))
     if not setting["validate"]:
         figures |= generation(trained, classifier_of(setting["data"], folder), data)
@@ -322,7 +149,7 @@ def report(lines: list[Line]) -> str:
     return "\n\n".join(
         f"{name}:\n\n"
         + table(
-            [part for line in lines if line["data"] == name for part in split_line(line)],
+            [part for line in lines if line["data"] == name for part in split(line)],
             COLUMNS,
             "method",
         )

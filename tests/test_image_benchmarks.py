@@ -23,30 +23,30 @@ WITH_SAMPLES = {"untrained", "latent_regression", "bigan", "ali", "default", "no
     ],
 )
 def test_a_method_trains_and_is_measured(module, two_digits, monkeypatch, tmp_path, method):
-    images, classifier = module("images"), module("classifier")
+    training, images, classifier = map(module, ("image_training", "images", "classifier"))
     for name, value in {"DRAWS": 1, "GRID": {"linearsvc__C": [1e-3]}}.items():
-        monkeypatch.setattr(images, name, value)
+        monkeypatch.setattr(module("svm"), name, value)
     monkeypatch.setattr(classifier, "UPDATES", 20)
-    facts = images.Facts(lambda folder: two_digits, SHAPE, 4, 0.0)
-    monkeypatch.setitem(images.DATA, "mnist", facts)
-    monkeypatch.setattr(images, "PACE", tmp_path / "pace.jsonl")
+    facts = training.Facts(lambda folder: two_digits, SHAPE, 4, 0.0)
+    monkeypatch.setitem(training.DATA, "mnist", facts)
+    monkeypatch.setattr(training, "PACE", tmp_path / "pace.jsonl")
     setting = {
         **{"data": "mnist", "method": method, "seed": 0, "n_components": 4},
         **{"learning_rate": 1e-3, "minutes": 0.005, "validate": False},
     }
-    if method in images.TRAINED:
+    if method in training.TRAINED:
         with pytest.raises(LookupError, match=f"no pace of {method}.*by --pace"):
             images.run(setting, Path())
-        paced = images.pace(setting, Path())
+        paced = training.pace(setting, Path())
         assert paced["updates"] > 0
-        images.PACE.write_text(json.dumps(setting | paced) + "\n")
+        training.PACE.write_text(json.dumps(setting | paced) + "\n")
 
     figures = json.loads(json.dumps(images.run(setting, Path(), tmp_path, tmp_path)))
     assert figures["z"]["svm_100"] > 0.6
     assert figures["z"]["svm_all"] > 0.6
-    assert (figures["updates"] > 0) == (method in images.TRAINED)
+    assert (figures["updates"] > 0) == (method in training.TRAINED)
     # What is kept is judged, not trained again.
-    assert len(list(tmp_path.glob("*.joblib"))) == (method in images.TRAINED)
+    assert len(list(tmp_path.glob("*.joblib"))) == (method in training.TRAINED)
     again = images.run(setting, Path(), kept=tmp_path)
     assert {**again, "images_per_second_encoding": 0} == {
         **figures,
