@@ -59,9 +59,10 @@ class BiGANNet(NeuralNet):
     blueprint : Blueprint
         What to make and train.
     x_mean : Tensor of shape (n_features,)
-        Mean of the training data, where G's output bias starts.
+        Mean of the training data, where samples start.
     x_std : float
-        Root of the mean variance of its columns, the unit of reconstruction errors.
+        Root of the mean variance of its columns, the unit of reconstruction errors, and of rows
+        that are not bounded.
     seed : int
         All randomness hangs below it.
     discriminator_steps : int
@@ -125,7 +126,7 @@ class BiGANNet(NeuralNet):
         """Make the networks on the CPU, with weights that depend on the seed alone."""
         cpu = torch.device("cpu")
         with repeatable(), default_generators_seeded(child_seed(self.seed, 0), cpu):
-            self.module_ = self.module(self.blueprint, self.x_mean).eval()
+            self.module_ = self.module(self.blueprint, self.x_mean, self.x_std).eval()
         return self
 
     def epochs(self) -> list[dict[str, Any]]:

@@ -81,7 +81,10 @@ class BiGANTransformer(
         out as G's are reconstructions [6]_. "auto" is ("crop", "color") where `image_shape` is
         given; add "flip" where mirror images are of the same kind. None: no views.
     output_activation : {"identity", "sigmoid", "tanh"}, default="identity"
-        Range of G: everything, [0, 1] or [-1, 1]. X must lie in it.
+        Range of G: everything, [0, 1] or [-1, 1]. X must lie in it. Where it is everything,
+        networks work on X less its mean, over one standard deviation for all columns: neither the
+        unit nor the origin of X matters. Columns in units of their own should be standardised
+        first: errors are squared, and the column that varies most would be all that is learned.
     features : {"latent", "hidden", "all"}, default="latent"
         What `transform` returns: z; the encoder's last hidden features; z followed by them. Of
         images, hidden features are the means of every layer's maps, of the last ones' quarters.

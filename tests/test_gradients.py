@@ -27,7 +27,7 @@ class NormalisedBody(nn.Module):
 
 def discriminator(body: nn.Module, largest: float) -> JointDiscriminator:
     """D whose logits on `pairs()` reach from about -largest to largest."""
-    net = JointDiscriminator(body, 16).double()
+    net = JointDiscriminator(body, 16, nn.Identity()).double()
     with torch.no_grad():
         net.head.weight.normal_(generator=torch.Generator().manual_seed(1))
         logits = logits_of(net)
@@ -99,7 +99,7 @@ def test_a_hinge_satisfied_on_both_sides_teaches_only_encoder_and_generator():
         def forward(self, x, z):
             return x.sum(1, keepdim=True) + z.sum(1, keepdim=True)
 
-    net = JointDiscriminator(Sum(), 1).double()
+    net = JointDiscriminator(Sum(), 1, nn.Identity()).double()
     nn.init.ones_(net.head.weight)
     ones = torch.ones(BATCH, 2, dtype=torch.float64)
     outcome = play(net, HingeLoss, (ones, ones), (-ones, -ones))  # logits 4 and -4
@@ -143,7 +143,7 @@ def test_a_body_that_ignores_z_gives_the_encoder_no_gradient():
         def forward(self, x, z):
             return x
 
-    net = JointDiscriminator(OnlyX(), N_FEATURES).double()
+    net = JointDiscriminator(OnlyX(), N_FEATURES, nn.Identity()).double()
     nn.init.ones_(net.head.weight)
     x, z_hat, x_hat, z = pairs()
     outcome = play(net, LogisticLoss, (x, z_hat), (x_hat, z))

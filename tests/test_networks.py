@@ -34,14 +34,14 @@ def blueprint(**changes) -> Blueprint:
     return Blueprint(**{**values, **changes})
 
 
-def bigan(x_mean=None, **changes):
+def bigan(x_mean=None, x_std=1.0, **changes):
     x_mean = torch.zeros(N_FEATURES) if x_mean is None else x_mean
-    return make_bigan(blueprint(**changes), x_mean)
+    return make_bigan(blueprint(**changes), x_mean, x_std)
 
 
 def encoder_with_head(bias: list[float], gaussian: bool, prior=NormalPrior) -> Encoder:
     """An encoder of one code component whose head ignores x."""
-    encoder = Encoder(nn.Identity(), N_FEATURES, 1, gaussian, prior(1))
+    encoder = Encoder(nn.Identity(), N_FEATURES, 1, gaussian, prior(1), nn.Identity())
     nn.init.zeros_(encoder.head.weight)
     encoder.head.bias.data = torch.tensor(bias)
     return encoder
@@ -115,7 +115,7 @@ def test_codes_stay_in_the_range_of_a_uniform_prior(gaussian):
 )
 def test_the_generator_starts_at_the_mean_of_the_data(activation, low):
     x_mean = torch.tensor([0.0, 1.0, 0.25, 0.5, 0.9, low])
-    generator = Generator(nn.Linear(2, 6, bias=False), x_mean, activation)
+    generator = Generator(nn.Linear(2, 6, bias=False), x_mean, 3.0, activation)
     nn.init.zeros_(generator.body.weight)
     start = generator(torch.ones(1, 2))[0]
     torch.testing.assert_close(start[2:5], x_mean[2:5])  # float32 rounding
@@ -126,11 +126,36 @@ def test_the_generator_starts_at_the_mean_of_the_data(activation, low):
 
 @pytest.mark.parametrize(
     ("activation", "bias"),
-    [("identity", 0.9), ("sigmoid", math.log(0.9 / 0.1)), ("tanh", math.atanh(0.9))],
+    [("identity", 0.0), ("sigmoid", math.log(0.9 / 0.1)), ("tanh", math.atanh(0.9))],
 )
-def test_the_output_bias_is_the_mean_its_log_odds_or_its_inverse_tanh(activation, bias):
+def test_the_output_bias_is_the_log_odds_of_the_mean_its_inverse_tanh_or_nothing(activation, bias):
     found = marginal_bias(torch.tensor([0.9]), activation)
     assert float(found) == pytest.approx(bias, rel=1e-5)  # float32, where 1 - 0.9 is rounded
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"n_features": 64, "image_shape": (8, 8, 1), "network": "dcgan"}]
+)
+def test_unbounded_rows_may_have_any_mean_and_scale(changes):
+    n_features = changes.get("n_features", N_FEATURES)
+    draw = torch.Generator().manual_seed(0)
+    mean, x = (torch.randn(n, n_features, generator=draw) for n in (1, 4))
+    z = torch.randn(4, LATENT_DIM, generator=draw)
+    made = []
+    for x_mean, x_std in ((torch.zeros(n_features), 1.0), (1e4 * mean[0], 1e5)):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            made.append(bigan(x_mean, x_std, **changes).eval())
+    plain, scaled = made
+    nn.init.ones_(plain.discriminator.head.weight)
+    nn.init.ones_(scaled.discriminator.head.weight)
+    rows = 1e4 * mean + 1e5 * x
+    close = {"rtol": 1e-4, "atol": 1e-5}  # float32
+    torch.testing.assert_close(scaled(rows), plain(x), **close)
+    torch.testing.assert_close(scaled.encoder.features(rows), plain.encoder.features(x), **close)
+    torch.testing.assert_close(scaled.discriminator(rows, z), plain.discriminator(x, z), **close)
+    x_hat = (scaled.generator(z) - 1e4 * mean) / 1e5
+    torch.testing.assert_close(x_hat, plain.generator(z), **close)
 
 
 @pytest.mark.parametrize(("activation", "low"), [("sigmoid", 0), ("tanh", -1)])

@@ -17,7 +17,7 @@ from sklearn_bigan.networks.encoder import Encoder
 
 def linear_encoder() -> Encoder:
     """E(x) = 2 x for one column."""
-    encoder = Encoder(nn.Identity(), 1, 1, False, NormalPrior(1))
+    encoder = Encoder(nn.Identity(), 1, 1, False, NormalPrior(1), nn.Identity())
     nn.init.constant_(encoder.head.weight, 2.0)
     nn.init.zeros_(encoder.head.bias)
     return encoder

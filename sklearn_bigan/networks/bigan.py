@@ -12,8 +12,9 @@ from sklearn_bigan._priors import make_prior
 from sklearn_bigan.networks import ali, dcgan, mlp
 from sklearn_bigan.networks.discriminator import JointDiscriminator
 from sklearn_bigan.networks.encoder import Encoder
-from sklearn_bigan.networks.generator import Generator
+from sklearn_bigan.networks.generator import OUTPUT_RANGES, Generator
 from sklearn_bigan.networks.images import ImageShape
+from sklearn_bigan.networks.units import Inward
 
 Factory = Callable[..., nn.Module]
 ROLES = ("encoder", "generator", "discriminator")
@@ -95,8 +96,10 @@ class BiGAN(nn.Module):
         return self.encoder(x)
 
 
-def make_bigan(blueprint: Blueprint, x_mean: Tensor) -> BiGAN:
+def make_bigan(blueprint: Blueprint, x_mean: Tensor, x_std: float) -> BiGAN:
     """Make the three networks on the CPU, with weights from torch's global generator."""
+    bounded = OUTPUT_RANGES[blueprint.output_activation] is not None
+    inward = nn.Identity() if bounded else Inward(x_mean, x_std)
     n_features, latent_dim = blueprint.n_features, blueprint.latent_dim
     factories = blueprint.factories()
     # A plain GAN is a joint discriminator that is shown no column of z.
@@ -106,7 +109,7 @@ def make_bigan(blueprint: Blueprint, x_mean: Tensor) -> BiGAN:
     n_hidden = _n_outputs("encoder", body, n_features)
     gaussian = blueprint.posterior == "gaussian"
     prior = make_prior(blueprint.prior, latent_dim, blueprint.n_clusters)
-    encoder = Encoder(body, n_hidden, latent_dim, gaussian, prior)
+    encoder = Encoder(body, n_hidden, latent_dim, gaussian, prior, inward)
 
     body = factories["generator"](n_features=n_features, latent_dim=latent_dim)
     width = _n_outputs("generator", body, latent_dim)
@@ -115,11 +118,11 @@ def make_bigan(blueprint: Blueprint, x_mean: Tensor) -> BiGAN:
             f"The network's generator must return {n_features} columns, one for each feature of "
             f"X. Got {width}; end it with a layer of {n_features} outputs."
         )
-    generator = Generator(body, x_mean, blueprint.output_activation)
+    generator = Generator(body, x_mean, x_std, blueprint.output_activation)
 
     body = factories["discriminator"](n_features=n_features, latent_dim=seen_latent_dim)
     n_hidden = _n_outputs("discriminator", body, n_features, seen_latent_dim)
-    return BiGAN(encoder, generator, JointDiscriminator(body, n_hidden))
+    return BiGAN(encoder, generator, JointDiscriminator(body, n_hidden, inward))
 
 
 def _n_outputs(role: str, body: Any, *widths: int) -> int:

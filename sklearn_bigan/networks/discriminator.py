@@ -15,10 +15,13 @@ class JointDiscriminator(nn.Module):
         row alone (no batch statistics), and training takes one backward pass through D, not two.
     n_hidden : int
         Width of the features.
+    inward : nn.Module
+        Brings x into the units that the body sees.
     """
 
-    def __init__(self, body: nn.Module, n_hidden: int) -> None:
+    def __init__(self, body: nn.Module, n_hidden: int, inward: nn.Module) -> None:
         super().__init__()
+        self.inward = inward
         self.body = body
         self.row_independent = bool(getattr(body, "row_independent", False))
         self.takes_batches = bool(getattr(body, "takes_batches", False))
@@ -29,6 +32,7 @@ class JointDiscriminator(nn.Module):
 
     def features(self, *parts: Tensor) -> Tensor:
         """Return the layer before the logit, (batch, n_hidden), of x, z; or as in `forward`."""
+        parts = tuple(part if k % 2 else self.inward(part) for k, part in enumerate(parts))
         if len(parts) > 2 and not self.takes_batches:
             parts = torch.cat(parts[::2]), torch.cat(parts[1::2])
         return self.body(*parts).flatten(1)

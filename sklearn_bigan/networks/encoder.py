@@ -27,12 +27,21 @@ class Encoder(nn.Module):
         Whether the posterior has a variance.
     prior : a prior of `_priors`
         Its range is the range of the codes.
+    inward : nn.Module
+        Brings x into the units that the body sees.
     """
 
     def __init__(
-        self, body: nn.Module, n_hidden: int, latent_dim: int, gaussian: bool, prior: Prior
+        self,
+        body: nn.Module,
+        n_hidden: int,
+        latent_dim: int,
+        gaussian: bool,
+        prior: Prior,
+        inward: nn.Module,
     ) -> None:
         super().__init__()
+        self.inward = inward
         self.body = body
         self.n_hidden = n_hidden
         self.latent_dim = latent_dim
@@ -44,7 +53,7 @@ class Encoder(nn.Module):
 
     def hidden(self, x: Tensor) -> Tensor:
         """Return the body's features, (batch, n_hidden)."""
-        return self.body(x).flatten(1)
+        return self.body(self.inward(x)).flatten(1)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the body's features, and what `transform` gives as hidden features.
@@ -52,7 +61,7 @@ class Encoder(nn.Module):
         Those are the same unless the body says otherwise, as those for images do.
         """
         if isinstance(self.body, ImageEncoderBody):
-            return self.body.features(x)
+            return self.body.features(self.inward(x))
         hidden = self.hidden(x)
         return hidden, hidden
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from sklearn_bigan.networks.units import Outward
+
 # Keeps the log-odds of columns that are always 0 or always 1 finite.
 MARGIN = 1e-3
 
@@ -15,12 +17,12 @@ OUTPUT_RANGES: dict[str, tuple[float, float] | None] = {
 
 
 def marginal_bias(x_mean: Tensor, output_activation: str) -> Tensor:
-    """Bias b with activation(b) = x_mean: the mean, its log-odds, or its inverse tanh."""
+    """Bias b with activation(b) = x_mean: its log-odds, its inverse tanh, or in its units 0."""
     if output_activation == "sigmoid":
         return torch.logit(x_mean, eps=MARGIN)
     if output_activation == "tanh":
         return torch.atanh(x_mean.clamp(-1 + MARGIN, 1 - MARGIN))
-    return x_mean.clone()
+    return torch.zeros_like(x_mean)
 
 
 class Generator(nn.Module):
@@ -33,19 +35,23 @@ class Generator(nn.Module):
     x_mean : Tensor of shape (n_features,)
         Mean of the data. ALI's code starts the output bias at its log-odds, so that the first
         samples already lie where the data does.
+    x_std : float
+        The unit of rows that are not bounded.
     output_activation : {"identity", "sigmoid", "tanh"}
         Range of x.
     """
 
-    def __init__(self, body: nn.Module, x_mean: Tensor, output_activation: str) -> None:
+    def __init__(
+        self, body: nn.Module, x_mean: Tensor, x_std: float, output_activation: str
+    ) -> None:
         super().__init__()
         self.body = body
         self.bias = nn.Parameter(marginal_bias(x_mean, output_activation))
         self.activation = {
-            "identity": nn.Identity,
-            "sigmoid": nn.Sigmoid,
-            "tanh": nn.Tanh,
-        }[output_activation]()
+            "identity": Outward(x_mean, x_std),
+            "sigmoid": nn.Sigmoid(),
+            "tanh": nn.Tanh(),
+        }[output_activation]
 
     def forward(self, z: Tensor) -> Tensor:
         """x_hat = G(z), (batch, n_features)."""
