@@ -28,7 +28,7 @@ def autoencoder(
 ) -> Trained:
     """Minimise the squared error of G(E(x)), or with `neighbors` that of a partner from G(E(x)).
 
-    Training ends with the seconds, or after `updates`, where it is somewhere else that these count.
+    Training ends after so many `updates` if they are given, else with the seconds.
     Partners are the default estimator's. As there the learning rate falls in the second half, so
     that batch statistics settle.
     """

@@ -177,6 +177,8 @@ def main() -> None:
     if not args.validate and not PARTS.keys().isdisjoint(args.methods):
         parser.error(f"--methods {' '.join(PARTS)} are for choosing: they need --validate.")
 
+    if args.train_only and args.networks is None:
+        parser.error("--train-only needs --networks, the folder to leave them in.")
     settings = [
         {
             "data": name,

@@ -76,6 +76,13 @@ def test_parts_of_the_recipe_are_not_measured_on_test_rows(module, monkeypatch, 
     assert "--validate" in capsys.readouterr().err
 
 
+def test_networks_are_not_trained_for_nothing(module, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["images.py", "mnist", "--train-only"])
+    with pytest.raises(SystemExit):
+        module("images").main()
+    assert "--networks" in capsys.readouterr().err
+
+
 def test_a_classifier_learns_and_sees_how_far_samples_are(module, two_digits, monkeypatch):
     classifier = module("classifier")
     monkeypatch.setattr(classifier, "UPDATES", 100)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 class Inward(nn.Module):
     """(x - mean) / std, with the mean of each column and one std for all.
 
-    Adam's steps are as long whatever the rows' scale: weights of a first or last layer could not
-    reach a million, nor forget one.
+    Adam's steps are as long whatever the rows' scale: without this the weights of a last layer
+    could not reach rows of a million.
 
     Parameters
     ----------
