@@ -162,9 +162,11 @@ def as_float32(rows: np.ndarray) -> np.ndarray:
     ValueError
         If float32 cannot hold a value.
     """
+    if rows.dtype == np.float32:
+        return np.ascontiguousarray(rows)
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(rows, dtype=np.float32)
-    if converted.dtype != rows.dtype and not np.isfinite(converted).all():
+    if not np.isfinite(converted).all():
         raise ValueError(
             "Input X contains a value too large for dtype('float32'), whose largest is 3.4e38. "
             "Rescale X, for example with StandardScaler."

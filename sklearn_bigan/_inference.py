@@ -35,13 +35,19 @@ def map_rows(
     The output is allocated once; beside it only chunks are ever held, so that float64 or integer
     rows are not converted as a whole.
     """
+
+    def outputs(start: int) -> np.ndarray:
+        chunk = rows[start : start + CHUNK_ROWS]
+        return function(_padded_float32(chunk, multiple).to(device)).cpu().numpy()[: len(chunk)]
+
     with torch.inference_mode():
-        for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = rows[start : start + CHUNK_ROWS]
-            outputs = function(_padded_float32(chunk, multiple).to(device))[: len(chunk)]
-            if start == 0:
-                out = np.empty((len(rows), outputs.shape[1]), dtype=np.float32)
-            out[start : start + CHUNK_ROWS] = outputs.cpu().numpy()
+        first = outputs(0)
+        if len(rows) == len(first):
+            return first
+        out = np.empty((len(rows), first.shape[1]), dtype=np.float32)
+        out[:CHUNK_ROWS] = first
+        for start in range(CHUNK_ROWS, len(rows), CHUNK_ROWS):
+            out[start : start + CHUNK_ROWS] = outputs(start)
     return out
 
 
@@ -68,7 +74,6 @@ def _alike(multiple: int, n_in: int, n_out: int) -> bool:
 def _padded_float32(chunk: np.ndarray, multiple: int) -> Tensor:
     """Copy to a float32 tensor; read-only and memory-mapped rows are welcome."""
     n_rows = -(-len(chunk) // multiple) * multiple
-    padded = np.empty((n_rows, chunk.shape[1]), dtype=np.float32)
+    padded = np.zeros((n_rows, chunk.shape[1]), dtype=np.float32)
     padded[: len(chunk)] = as_float32(chunk)
-    padded[len(chunk) :] = 0
     return torch.from_numpy(padded)
