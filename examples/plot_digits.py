@@ -72,8 +72,8 @@ TrainingDisplay.from_estimator(bigan)
 # %%
 # Looking
 # -------
-# Digits that the networks have not seen, and below each what is left of it on its way through the
-# code; digits that never were; and ways from one digit to another.
+# Held-out digits with their reconstructions below; newly generated digits; and interpolations
+# between pairs of digits.
 
 ReconstructionDisplay.from_estimator(bigan, X_test[:20])
 SampleDisplay.from_estimator(bigan, random_state=0)

@@ -5,7 +5,7 @@ Faces: reconstructions, and ways from one to another
 Forty people, eight photographs of each to learn from, two to look at.
 
     python examples/plot_faces.py                # scikit-learn's loader fetches 4 MB, once
-    python examples/plot_faces.py --data DIR     # DIR/olivetti.npz, at 64 x 64: 15 minutes
+    python examples/plot_faces.py --data DIR     # DIR/olivetti.npz, at 64 x 64: half an hour
 """
 
 # %%

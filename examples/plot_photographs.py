@@ -2,12 +2,12 @@
 Photographs in colour: what hidden features are worth
 =====================================================
 
-Where a code must be short, hidden features may be many: the means of every layer's maps, and of
-the last ones' quarters. They carry a linear classifier further, beside those of the untrained
-encoder.
+Where a code must be short, hidden features may be many: the mean of every map of every layer, of
+the last layer's one for each quarter. They carry a linear classifier further, beside those of the
+untrained encoder.
 
     python examples/plot_photographs.py
-    python examples/plot_photographs.py --data DIR    # CIFAR-10, DIR/cifar10_subset.npz: 30 minutes
+    python examples/plot_photographs.py --data DIR    # CIFAR-10, DIR/cifar10_subset.npz: 40 minutes
 """
 
 # %%
@@ -68,7 +68,7 @@ else:
 # %%
 # Training
 # --------
-# E is shown views of the images, framed and lit in other ways. Photographs may be mirrored, too.
+# E is shown random crops and recolourings of the images. Photographs may be mirrored, too.
 
 bigan = BiGANTransformer(
     64,
@@ -91,7 +91,9 @@ InterpolationDisplay.from_estimator(bigan, X_test[:5], X_test[-5:])
 # Few labels
 # ----------
 
-untrained = BiGANTransformer(64, image_shape=(32, 32, 3), max_epochs=0, random_state=0)
+untrained = BiGANTransformer(
+    64, image_shape=(32, 32, 3), output_activation="sigmoid", max_epochs=0, random_state=0
+)
 few, _ = train_test_split(
     np.arange(len(X_train)), train_size=n_labels, stratify=y_train, random_state=0
 )

@@ -29,12 +29,12 @@ class BiGANTransformer(
     """Adversarially learned features: codes z = E(x), with a way back, x = G(z).
 
     An encoder E and a generator G are trained together against a joint discriminator D that tells
-    pairs (x, E(x)) from pairs (G(z), z), z drawn from a prior. Where D cannot, G inverts E, and
-    the codes of the data are distributed as the prior. The game alone is BiGAN [1]_ with
-    ``posterior="deterministic"`` and ALI [2]_ with ``posterior="gaussian"``; its codes are
-    mostly worth less than PCA's. By default three things are added: cycles that tie E and G to
-    each other [3]_, a prior with clusters, and rows paired with their neighbours, whose codes
-    shall be near each other. The benchmarks say what that is worth, and where PCA does better.
+    pairs (x, E(x)) from pairs (G(z), z), z drawn from a prior. Where D cannot, G inverts E, and the
+    codes of the data are distributed as the prior. The game alone is BiGAN [1]_ with
+    ``posterior="deterministic"`` and ALI [2]_ with ``posterior="gaussian"``; its codes are mostly
+    worth less than PCA's. By default it is joined by cycles that tie E and G to each other [3]_, a
+    prior with clusters, rows paired with their neighbours so that their codes come near each other,
+    and averaged weights. The benchmarks say what that is worth, and where PCA does better.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class BiGANTransformer(
         at its end adapts to the codes; N(0, 1) or U(-1, 1) in each component. Codes are squashed
         to the range of the prior.
     n_clusters : int, default=50
-        Gaussians in the mixture, at least 1. More than the data has kinds of rows: several
-        share a kind, while two kinds in one cluster are not told apart.
+        Gaussians in the mixture, at least 1. Use more than the data has classes:
+        clusters may share a class, but classes that share a cluster are merged.
     inference : {"adversarial", "latent_regression", "joint_latent_regression"}, \
             default="adversarial"
         How E learns. The last two are the baselines of [1]_, section 4.1: a plain GAN whose E
@@ -75,20 +75,20 @@ class BiGANTransformer(
         How to read a row of X as an image, flattened with its channels last. The networks "dcgan"
         and "ali" take any from 8 x 8 pixels on.
     augmentations : "auto", None or array-like of {"crop", "flip", "color"}, default="auto"
-        Of images E is shown views in training, two of each, whose codes shall be alike: of a frame
-        in the image ("crop"), mirrored or not ("flip"), of changed contrast and brightness, or
-        grey ("color"). G and D know the images themselves; with a cycle, half of what D is to find
-        out as G's are reconstructions [6]_. "auto" is ("crop", "color") where `image_shape` is
-        given; add "flip" where mirror images are of the same kind. None: no views.
+        Of images E is shown views in training, two of each, and learns similar codes for them: of a
+        frame in the image ("crop"), mirrored or not ("flip"), of changed contrast and brightness,
+        or grey ("color"). G and D know the images themselves; with a cycle, half of D's generated
+        images are reconstructions [6]_. "auto" is ("crop", "color") where `image_shape` is given;
+        add "flip" where mirror images are of the same kind. None: no views.
     output_activation : {"identity", "sigmoid", "tanh"}, default="identity"
         Range of G: everything, [0, 1] or [-1, 1]. X must lie in it. Where it is everything,
         networks work on X less its mean, over one standard deviation for all columns: neither the
-        unit nor the origin of X matters. Columns in units of their own should be standardised
-        first: errors are squared, and the column that varies most would be all that is learned.
+        unit nor the origin of X matters. Standardise columns that have different units first:
+        errors are squared, and only the one that varies most would be learned.
     features : {"latent", "hidden", "all"}, default="latent"
         What `transform` returns: z; the encoder's last hidden features; z followed by them. Of
-        images, hidden features are the means of every layer's maps, of the last ones' quarters.
-        May be changed after `fit`.
+        images, hidden features are the mean of every map of every layer, of the last layer's one
+        for each quarter of the image. May be changed after `fit`.
     cycle_weight : float or "auto", default="auto"
         Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2. "auto" is
         50, and 5 where `image_shape` is given: more brings G(E(x)) nearer to x, and blurs it.
@@ -96,16 +96,16 @@ class BiGANTransformer(
         Weight, at least 0, of the mean squared error of E(G(z)) as an estimate of z.
     consistency_weight : float, default=50.0
         Weight, at least 0, of the mean squared difference between the codes of a row and of its
-        partner; of no effect where `n_neighbors` is 0. Of views it is the weight of NT-Xent [5]_:
-        the cross-entropy of telling a code's partner among all codes of the batch.
+        partner, where there are partners. Of views it is the weight of NT-Xent [5]_: the
+        cross-entropy of telling a code's partner among all codes of the batch.
     n_neighbors : int or "auto", default="auto"
         Each row of a batch gets a partner from its neighbourhood, which D sees in its place: the
-        end of a random walk over that many nearest rows, or one in a hundred rows if that is less
-        (but 3). 0: the row itself. "auto" is 10, and 0 where `image_shape` is given: views tell
-        more of photographs than their neighbours by pixels. Nearest are rows by Euclidean
-        distance; those of more than 50 columns by correlation, within their 50 leading principal
-        components. Rows are compared with each other before training begins, within random blocks
-        of 65,536: on one core a quarter of a minute for each block.
+        end of a random walk over that many nearest rows, at most 1 % of all rows (but at least 3).
+        0: the row itself. "auto" is 10, and 0 where `image_shape` is given: views tell more of
+        photographs than their neighbours by pixels. Nearest are rows by Euclidean distance; those
+        of more than 50 columns by correlation, within their 50 leading principal components. Rows
+        are compared with each other before training begins, within random blocks of 65,536: on one
+        core a quarter of a minute for each block.
     neighbor_steps : int, default=2
         Steps of that walk, at least 1.
     ema_decay : float, default=0.999
@@ -113,16 +113,16 @@ class BiGANTransformer(
         in [0, 1), or over the last tenth of the way if that is less. 0 uses the last weights.
     learning_rate : float, default=2e-3
         Adam's step size, above 0 (beta1 0.5, beta2 0.999); where E is shown views of images, G and
-        D take a quarter of it. In `fit` it stays for half of the training, and then falls in a
-        line to a hundredth.
+        D take a quarter of it. `fit` holds it for half of the training, then lowers it linearly to
+        a hundredth.
     batch_size : int, default=128
         Rows in an update, at least 2; half of them are partners unless `n_neighbors` is 0. Of
-        images it is so many rows, and as many partners for E.
+        images with `augmentations` it is so many images, and E sees two views of each.
     max_epochs : int or "auto", default="auto"
-        Passes over X in `fit`. "auto" takes five updates for each of the first 100 rows and two
-        for each further one, 15,000 at most, or 5,000 of images, in whole passes. 0 leaves the
-        networks as initialised: the untrained encoder, a baseline that every result should be held
-        against.
+        Passes over X in `fit`. "auto" takes five updates for each of the first 100 rows and two for
+        each further one, at most 15,000, or 5,000 of images, rounded up to whole passes. 0 leaves
+        the networks as initialised: the untrained encoder, a baseline that every result should be
+        held against.
     early_stopping : bool, default=False
         Whether `fit` holds out rows, and ends with the weights that reconstruct them best.
     validation_fraction : float, default=0.1
