@@ -77,6 +77,7 @@ class Watch(Callback):
 
 def settled(net: Any) -> Any:
     """Copy the networks as training would leave them now; its own draws go on undisturbed."""
+    net.use_last_weights()
     module = copy.deepcopy(net.averaged_)
     noise = Noise(torch.device("cpu"), net.seed)
     settle(

@@ -21,14 +21,9 @@ from sklearn_bigan.networks.bigan import BiGAN
 STATISTICS_BATCHES = 100
 
 
-def averaged_copy(module: BiGAN, *, of_last_weights: bool) -> BiGAN:
-    """Copy E and G, to become averages; D is shared.
-
-    So are E's and G's weights if nothing but the last is averaged: only statistics then differ.
-    """
-    shared = {id(weight): weight for weight in weights(module)} if of_last_weights else {}
-    encoder = copy.deepcopy(module.encoder, shared)
-    generator = copy.deepcopy(module.generator, shared)
+def averaged_copy(module: BiGAN) -> BiGAN:
+    """Copy E and G, to become averages; D is shared."""
+    encoder, generator = copy.deepcopy(module.encoder), copy.deepcopy(module.generator)
     return BiGAN(encoder, generator, module.discriminator).eval()
 
 
@@ -63,8 +58,8 @@ def settle(
 ) -> None:
     """Bring what does not follow from the averaged weights up to date with them.
 
-    Batch norms of E and G get the statistics of what they were trained on: for E the rows, for G
-    draws from the prior, joined by the rows' codes if the training was `cycled`. Unless `anew`, old
+    Batch norms of E and G get the statistics of what they are used on: for E the rows, for G draws
+    from the prior, joined by the rows' codes if the training was `cycled`. Unless `anew`, old
     statistics fade by batch norm's own momentum: the rows may be a piece of the data only. Other
     buffers are those of the networks in training.
     """

@@ -250,6 +250,11 @@ class BiGANNet(NeuralNet):
         prior = self.module_.encoder.prior
         return health(module, prior, rows, Noise(rows.device, seed))
 
+    def use_last_weights(self) -> None:
+        """Where nothing is averaged, copy the last weights: at the end, and not at every step."""
+        if self.ema_decay == 0:
+            average(*self.weights_, decay=0, n_updates=1)
+
     def settle(self, *, anew: bool) -> None:
         """Make the averaged networks ready for use; see `_averaging.settle`."""
         settle(
@@ -339,7 +344,7 @@ class BiGANNet(NeuralNet):
         self.optimizer_ = self._adam(self.module_.encoder, self.module_.generator)
         self.optimizer_discriminator_ = self._adam(self.module_.discriminator)
         # Now that the networks are on their device.
-        self.averaged_ = averaged_copy(self.module_, of_last_weights=self.ema_decay == 0)
+        self.averaged_ = averaged_copy(self.module_)
         self.weights_ = weights(self.averaged_), weights(self.module_)
         return self
 

@@ -64,6 +64,7 @@ class HeldOut:
     @torch.no_grad()
     def look(self, net: Any) -> float:
         """Return R^2 of G(E(x)) by the weights and statistics as they would be used now."""
+        net.use_last_weights()
         net.settle(anew=True)
         module = net.averaged_
         error = sum((x - module.generator(module(x))).square().sum() for x in self._chunks())
@@ -76,10 +77,7 @@ class HeldOut:
 
     @torch.no_grad()
     def go_back(self, net: Any) -> None:
-        """Use the best weights.
-
-        Training would go on from the last; from these, if nothing is averaged.
-        """
+        """Use the best weights. Training would go on from the last."""
         if self.best_weights:
             torch._foreach_copy_(weights(net.averaged_), self.best_weights)
 

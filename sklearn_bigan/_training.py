@@ -103,6 +103,7 @@ def train(
         try:
             # Dropout is not to be the same in every process.
             take_steps(net, epochs, settle, default + group.rank)
+            net.use_last_weights()
             if net.watch_ is not None:
                 net.watch_.go_back(net)
             # The first piece of data finds the statistics of none.

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from sklearn_bigan import BiGANTransformer
 from sklearn_bigan._averaging import average, averaged_copy, fit_prior, settle, weights
 from sklearn_bigan._noise import Noise
 from sklearn_bigan.networks.bigan import Blueprint, make_bigan
@@ -35,7 +36,7 @@ def noise() -> Noise:
 
 def test_the_average_is_exponential_after_a_faster_start():
     module = bigan()
-    averaged = averaged_copy(module, of_last_weights=False)
+    averaged = averaged_copy(module)
     weight, mean = module.encoder.head.bias, averaged.encoder.head.bias
     expected = mean.detach().clone()
     for n in range(1, 200):
@@ -51,21 +52,10 @@ def test_the_average_is_exponential_after_a_faster_start():
 
 def test_the_discriminator_is_shared_and_the_others_are_not():
     module = bigan()
-    averaged = averaged_copy(module, of_last_weights=False)
+    averaged = averaged_copy(module)
     assert averaged.discriminator is module.discriminator
     assert averaged.encoder is not module.encoder
     assert not {id(weight) for weight in weights(averaged)} & {id(w) for w in weights(module)}
-
-
-def test_the_average_of_the_last_weights_alone_shares_them_but_not_the_statistics():
-    module = bigan()
-    averaged = averaged_copy(module, of_last_weights=True)
-    for own, trained in zip(weights(averaged), weights(module), strict=True):
-        assert own is trained
-    own, trained = dict(averaged.encoder.named_buffers()), dict(module.encoder.named_buffers())
-    assert own.keys() == trained.keys()
-    assert all(own[name] is not trained[name] for name in own)
-    assert averaged.encoder.prior is not module.encoder.prior
 
 
 @pytest.mark.parametrize("cycled", [False, True])
@@ -110,7 +100,7 @@ def test_networks_without_batch_norm_have_no_statistics_to_gather():
 def test_other_buffers_are_those_of_the_networks_in_training():
     module = bigan()
     module.encoder.body.register_buffer("count", torch.zeros(()))
-    averaged = averaged_copy(module, of_last_weights=False)
+    averaged = averaged_copy(module)
     module.encoder.body.count.fill_(7)
     settle(averaged, module, ROWS, 32, noise(), cycled=False, anew=True)
     assert averaged.encoder.body.count == 7
@@ -132,7 +122,7 @@ def test_an_interruption_leaves_the_networks_in_evaluation_mode():
 
 def test_clusters_are_fitted_to_the_codes_from_those_of_the_game():
     module = bigan("mixture")
-    averaged = averaged_copy(module, of_last_weights=False)
+    averaged = averaged_copy(module)
     for _ in range(3):  # no matter how often
         averaged.encoder.prior.means.add_(0.1)
         fit_prior(averaged, module, ROWS, noise())
@@ -140,3 +130,13 @@ def test_clusters_are_fitted_to_the_codes_from_those_of_the_game():
     expected.fit([averaged.encoder(ROWS).detach()])
     for name, value in averaged.encoder.prior.state_dict().items():
         torch.testing.assert_close(value, expected.state_dict()[name])
+
+
+@pytest.mark.parametrize("decays", [(0.9, 0), (0, 0.9)])
+def test_averaging_may_begin_or_end_while_training_goes_on(small_digits, decays):
+    fitted = BiGANTransformer(2, hidden_layer_sizes=(8,), max_epochs=1, random_state=0)
+    for decay in decays:
+        fitted.set_params(ema_decay=decay).partial_fit(small_digits)
+    used, trained = (weights(m) for m in (fitted.net_.averaged_, fitted.net_.module_))
+    for own, last in zip(used, trained, strict=True):
+        assert torch.equal(own, last) == (decays[-1] == 0)
