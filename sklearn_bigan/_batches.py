@@ -81,7 +81,7 @@ class TensorBatches:
         self.rows = rows
         self.generator = generator
         self.rank, self.size = rank, size
-        self.cuts = list(cuts(len(rows), batch_size, 1 if size == 1 else 2 * size))
+        self.cuts = list(cuts(len(rows), batch_size, size))
 
     def __len__(self) -> int:
         return len(self.cuts)
@@ -145,7 +145,8 @@ class PairBatches:
             yield self.rows.index_select(0, pairs)
 
 
-def cuts(n_rows: int, batch_size: int, multiple: int) -> Iterator[slice]:
-    """Yield where batches are in an order: at least two rows, and a multiple of `multiple`."""
+def cuts(n_rows: int, batch_size: int, size: int) -> Iterator[slice]:
+    """Yield where batches are in an order: at least two rows, and an even number for each part."""
+    multiple = 1 if size == 1 else 2 * size
     for cut in gen_batches(n_rows, batch_size, min_batch_size=max(2, multiple)):
         yield slice(cut.start, cut.stop - (cut.stop - cut.start) % multiple)

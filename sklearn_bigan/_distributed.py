@@ -41,8 +41,8 @@ class Group:
                 atexit.register(dist.destroy_process_group)
             self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
-    def check(self, n_rows: int) -> None:
-        """Raise unless all processes have as many rows, and enough to share."""
+    def check(self, n_rows: int, rows_a_batch: int) -> None:
+        """Raise unless all processes have as many rows, and enough to share, a batch, too."""
         of_first = self.from_first(n_rows)
         if n_rows != of_first:
             raise ValueError(
@@ -54,6 +54,12 @@ class Group:
             raise ValueError(
                 f"X must have at least {2 * self.size} rows, two for each of {self.size} "
                 f"processes. Got {n_rows}; start fewer processes."
+            )
+        if self.size > 1 and rows_a_batch < 2 * self.size:
+            raise ValueError(
+                f"A batch must have at least {2 * self.size} rows beside their partners, two for "
+                f"each of {self.size} processes. Got {rows_a_batch}; raise batch_size, or start "
+                f"fewer processes."
             )
 
     def average(self, tensors: list[Tensor]) -> None:

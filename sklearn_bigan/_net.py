@@ -362,20 +362,27 @@ class BiGANNet(NeuralNet):
     def batches(self) -> BlockBatches:
         """Return the rows as batches, in a new order each time they are gone through."""
         group = {"rank": self.group_.rank, "size": self.group_.size}
-        paired = self.viewed or self.graphs_ is not None
-        n_pairs = self.batch_size if self.viewed else self.batch_size // 2
+        n_rows = self.rows_a_batch
 
-        def of_block(number: int) -> TensorBatches | PairBatches:
+        def batches_of(number: int) -> TensorBatches | PairBatches:
             rows = self.blocks_.block(number)
-            if not paired:
-                return TensorBatches(rows, self.batch_size, self.order_, **group)
+            if not self.viewed and self.graphs_ is None:
+                return TensorBatches(rows, n_rows, self.order_, **group)
             graph = None if self.graphs_ is None else self.graphs_.of_block(number)
             return PairBatches(
-                rows, n_pairs, self.order_, graph=graph, steps=self.neighbor_steps, **group
+                rows, n_rows, self.order_, graph=graph, steps=self.neighbor_steps, **group
             )
 
-        n_rows = n_pairs if paired else self.batch_size
-        return BlockBatches(self.blocks_, lambda n: len(list(cuts(n, n_rows, 1))), of_block)
+        def count(n_in_block: int) -> int:
+            return len(list(cuts(n_in_block, n_rows, self.group_.size)))
+
+        return BlockBatches(self.blocks_, count, batches_of)
+
+    @property
+    def rows_a_batch(self) -> int:
+        """How many rows a batch has, without their partners."""
+        partnered = self.n_neighbors > 0 and self.blueprint.joint
+        return self.batch_size // 2 if partnered and not self.viewed else self.batch_size
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:

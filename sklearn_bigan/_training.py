@@ -87,7 +87,7 @@ def train(
         mixed_precision(net.module_, net.precision),
     ):
         net.blocks_ = blocks = Blocks(rows, device, spans, chosen=chosen)
-        group.check(len(blocks))
+        group.check(len(blocks), net.rows_a_batch)
         net.order_, net.noise_ = generator_on(device, order), Noise(device, noise)
         paired = net.n_neighbors > 0 and net.blueprint.joint and epochs != 0
         net.graphs_ = BlockGraphs(blocks, net.n_neighbors, graph) if paired else None

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.functional import batch_norm
 
 from sklearn_bigan import BiGANTransformer
+from sklearn_bigan._batches import cuts
 from sklearn_bigan._device import resolve_device
 from sklearn_bigan._distributed import Group, shared_batch_norm
 from sklearn_bigan._noise import Noise, part
@@ -48,7 +49,7 @@ def train(X: np.ndarray) -> dict:
         found[name] = {"weights": weights, "history": model.history_}
     # Seeds drawn by each process for itself, a second fit, and dropout.
     model = BiGANTransformer(4, image_shape=(8, 8), network="ali", max_epochs=1, device="cpu")
-    found["transform"] = model.fit(X[:64]).partial_fit(X[64:128]).transform(X)
+    found["transform"] = model.fit(X[:64]).partial_fit(X[64:134]).transform(X)
     return found
 
 
@@ -116,15 +117,29 @@ class PretendedGroup(Group):
 
 
 def test_processes_with_different_rows_are_told():
-    PretendedGroup().check(100)
+    PretendedGroup().check(100, 64)
     with pytest.raises(ValueError, match="Got 50 rows here and 100 in the first process"):
-        PretendedGroup().check(50)
+        PretendedGroup().check(50, 64)
 
 
 def test_too_few_rows_to_share_are_refused(monkeypatch):
     monkeypatch.setattr(PretendedGroup, "from_first", lambda self, value: value)
     with pytest.raises(ValueError, match=r"at least 4 rows.*Got 3; start fewer processes"):
-        PretendedGroup().check(3)
+        PretendedGroup().check(3, 64)
+
+
+def test_batches_too_small_to_share_are_refused(monkeypatch):
+    monkeypatch.setattr(PretendedGroup, "from_first", lambda self, value: value)
+    PretendedGroup().check(100, 4)
+    with pytest.raises(ValueError, match=r"at least 4 rows.*Got 3; raise batch_size"):
+        PretendedGroup().check(100, 3)
+
+
+@pytest.mark.parametrize("n_rows", range(124, 140))
+def test_every_part_of_a_batch_is_as_long_and_even(n_rows):
+    for cut in cuts(n_rows, 64, 2):
+        assert (cut.stop - cut.start) % 4 == 0
+        assert cut.stop > cut.start
 
 
 @pytest.mark.parametrize("shape", [(12, 5), (6, 5, 2, 3)])
