@@ -166,7 +166,7 @@ def as_float32(rows: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(rows)
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(rows, dtype=np.float32)
-    if not np.isfinite(converted).all():
+    if (np.isinf(converted) & np.isfinite(rows)).any():
         raise ValueError(
             "Input X contains a value too large for dtype('float32'), whose largest is 3.4e38. "
             "Rescale X, for example with StandardScaler."

@@ -105,10 +105,11 @@ class ReconstructionDisplay(_ImagesDisplay):
         display : ReconstructionDisplay
             What is drawn.
         """
-        X = np.asarray(X)
-        limits = _limits(estimator, X)
+        images = np.asarray(X)
+        limits = _limits(estimator, images)
         lines = [
-            _lines(estimator, rows, n_columns, limits) for rows in (X, estimator.reconstruct(X))
+            _lines(estimator, rows, n_columns, limits)
+            for rows in (images, estimator.reconstruct(X))
         ]
         return cls(np.stack(lines, axis=1).reshape(-1, *lines[0].shape[1:])).plot(ax)
 
@@ -236,7 +237,7 @@ class InterpolationDisplay(_ImagesDisplay):
                 f"pair. Got {ends[0].shape} and {ends[1].shape}."
             )
         coder = copy.copy(estimator).set_params(features="latent")
-        first, last = (coder.transform(rows) for rows in ends)
+        first, last = (np.asarray(coder.transform(rows)) for rows in (X, X_end))
         way = np.linspace(0, 1, n_steps, dtype=np.float32)
         codes = first[:, None] + way[:, None] * (last - first)[:, None]
         between = coder.inverse_transform(codes.reshape(-1, codes.shape[2]))
@@ -327,11 +328,13 @@ class TrainingDisplay:
             _, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
         self.axes_ = np.asarray(axes)
         self.figure_ = self.axes_[0].figure
-        losses = [name for name in self.history[0] if name.endswith("_loss")]
+        # An epoch has the losses of what was minimised in it.
+        figures = dict.fromkeys(name for epoch in self.history for name in epoch)
+        losses = [name for name in figures if name.endswith("_loss")]
         epochs = range(1, 1 + len(self.history))
         for ax, names in zip(self.axes_, (losses, self.HEALTH), strict=True):
             for name in names:
-                values = [epoch[name] for epoch in self.history]
+                values = [epoch.get(name, np.nan) for epoch in self.history]
                 ax.plot(epochs, values, label=name.replace("_", " "))
             ax.set(xlabel="epoch", yscale="log")
             ax.legend()

@@ -27,10 +27,12 @@ def _has_clusters(estimator: Any) -> bool:
 
 
 def _has_posterior_moments(estimator: Any) -> bool:
-    if estimator.posterior != "gaussian":
+    fitted = hasattr(estimator, "net_")
+    posterior = estimator.net_.blueprint.posterior if fitted else estimator.posterior
+    if posterior != "gaussian":
         raise AttributeError(
-            f"posterior_moments needs posterior='gaussian'; the codes of "
-            f"posterior={estimator.posterior!r} have no spread."
+            f"posterior_moments needs posterior='gaussian'; the codes of posterior={posterior!r} "
+            f"have no spread."
         )
     return True
 
@@ -49,7 +51,7 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin):
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Checked where X had names, and else of no effect.
+            Checked, against the names that X had or else by their number, and of no other effect.
 
         Returns
         -------

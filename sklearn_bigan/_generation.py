@@ -14,6 +14,7 @@ from sklearn_bigan._encoding import EncodingMixin
 from sklearn_bigan._noise import Noise
 from sklearn_bigan._parameters import draw_seed
 from sklearn_bigan._priors import MixturePrior, Prior
+from sklearn_bigan._randomness import float32_by_default
 
 # Weight of the discriminator's term in EGBAD's anomaly score.
 EGBAD_WEIGHT = 0.1
@@ -107,10 +108,11 @@ class GenerationMixin(EncodingMixin):
         # On the CPU, so that a seed means the same z on every device.
         prior = copy.deepcopy(self._module.encoder.prior).cpu()
         noise = Noise(torch.device("cpu"), draw_seed(random_state))
-        if cluster is None:
-            z = prior.sample(n_samples, noise)
-        else:
-            z = _clustered(prior, cluster).sample(n_samples, noise, cluster)
+        with float32_by_default():
+            if cluster is None:
+                z = prior.sample(n_samples, noise)
+            else:
+                z = _clustered(prior, cluster).sample(n_samples, noise, cluster)
         return self._map(self._module.generator, z.numpy())
 
     def score(self, X: Any, y: Any = None) -> float:

@@ -60,9 +60,9 @@ def rows_multiple() -> int:
 def _alike(multiple: int, n_in: int, n_out: int) -> bool:
     """Whether products of so many rows have the bits of those of many, with a bias and without."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(4 * MULTIPLE, n_in, generator=generator)
-    weight = torch.randn(n_out, n_in, generator=generator)
-    bias = torch.randn(n_out, generator=generator)
+    x = torch.randn(4 * MULTIPLE, n_in, generator=generator, dtype=torch.float32)
+    weight = torch.randn(n_out, n_in, generator=generator, dtype=torch.float32)
+    bias = torch.randn(n_out, generator=generator, dtype=torch.float32)
     return all(
         torch.equal(
             torch.cat([linear(part, weight, b) for part in torch.split(x, multiple)]), whole

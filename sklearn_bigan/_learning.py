@@ -31,8 +31,12 @@ from sklearn_bigan._parameters import (
     precision_for,
 )
 from sklearn_bigan._persistence import net_from_state, net_to_state
+from sklearn_bigan._randomness import float32_by_default
 from sklearn_bigan._stopping import Patience
 from sklearn_bigan._training import train
+
+# Beyond these float32 loses squares of differences between rows.
+LEAST_STD, MOST_STD = 1e-16, 1e16
 
 # The parameters that the net knows by the same name.
 TRAINING = (
@@ -72,7 +76,7 @@ class LearningMixin(BaseEstimator):
 
     def _learn(self, X: Any, epochs: int | None, *, anew: bool, forget: bool) -> Self:
         """Train; with `anew` on fresh networks, with `forget` towards the mean of X alone."""
-        with self._unchanged_on_failure():
+        with self._unchanged_on_failure(), float32_by_default():
             anew = anew or not hasattr(self, "net_")
             rows = self._training_rows(X, reset=anew)
             seen, mean = (0, 0.0) if anew or forget else (self.n_samples_seen_, self.mean_)
@@ -86,7 +90,7 @@ class LearningMixin(BaseEstimator):
                 self.net_ = BiGANNet(
                     blueprint,
                     x_mean=torch.from_numpy(self.mean_).float(),
-                    x_std=_root_mean_variance(rows, self.mean_),
+                    x_std=_unit(rows, self.mean_),
                     seed=Group(torch.device(self.device_)).from_first(draw_seed(self.random_state)),
                     **self._net_settings(),
                 ).initialize()
@@ -148,13 +152,15 @@ class LearningMixin(BaseEstimator):
 
     @contextmanager
     def _unchanged_on_failure(self) -> Iterator[None]:
-        """Put every attribute back if the block raises, Ctrl-C included."""
-        before = self.__dict__.copy()
+        """Put every attribute back, the net's, too, if the block raises, Ctrl-C included."""
+        owners = [self, self.net_] if hasattr(self, "net_") else [self]
+        before = [vars(owner).copy() for owner in owners]
         try:
             yield
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            for owner, attributes in zip(owners, before, strict=True):
+                vars(owner).clear()
+                vars(owner).update(attributes)
             raise
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,7 +183,8 @@ class LearningMixin(BaseEstimator):
                 stacklevel=2,
             )
             self.device_ = "cpu"
-        self.net_ = net_from_state(state["net_"], **self._net_settings())
+        with float32_by_default():
+            self.net_ = net_from_state(state["net_"], **self._net_settings())
 
 
 def _plainly_valid(X: Any, fitted: BaseEstimator) -> bool:
@@ -191,9 +198,18 @@ def _plainly_valid(X: Any, fitted: BaseEstimator) -> bool:
         return bool(np.isfinite(X.sum()))
 
 
-def _root_mean_variance(rows: np.ndarray, mean: np.ndarray) -> float:
-    """Root of the columns' mean variance; 1 if all are constant."""
-    return math.sqrt(sum(np.square(x - mean).sum() for x in _chunks(rows)) / rows.size) or 1.0
+def _unit(rows: np.ndarray, mean: np.ndarray) -> float:
+    """Root of the columns' mean variance; 1 if all are constant but for rounding."""
+    std = math.sqrt(sum(np.square(x - mean).sum() for x in _chunks(rows)) / rows.size)
+    if std <= 1e-9 * np.abs(mean).max():
+        return 1.0
+    if not LEAST_STD <= std <= MOST_STD:
+        raise ValueError(
+            f"The root of the mean variance of X's columns must be in [{LEAST_STD:g}, "
+            f"{MOST_STD:g}] to be computed with in float32. Got {std:.2g}; rescale X, for example "
+            f"with StandardScaler."
+        )
+    return std
 
 
 def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -24,8 +24,8 @@ MOST_COVARIANCES = 1000
 # Whose distances to a block's rows are on an accelerator at a time: a gigabyte.
 QUERY_ROWS = 4096
 
-# Graphs of so many blocks are kept: the default trains on no more rows than these hold. Of further
-# blocks they are made anew each time.
+# Graphs of so many blocks are kept, a million rows: by default more are gone through once. Of
+# further blocks they are made anew each time.
 MOST_GRAPHS = 16
 
 

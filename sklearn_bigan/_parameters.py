@@ -216,6 +216,10 @@ def _network(
             f"more of {ROLES} to a class or function that makes a torch.nn.Module, not to a "
             f"module already made. Got {{{', '.join(wrong)}}} instead."
         )
+    if set(network) != set(ROLES):
+        default = default_network(image_shape)
+        if default in IMAGE_BODIES:
+            _check_convolvable(default, image_shape)
     return dict(network)
 
 
@@ -228,7 +232,8 @@ def _check_convolvable(network: str, image_shape: ImageShape | None) -> None:
     if min(image_shape[:2]) < LEAST_IMAGE:
         raise ValueError(
             f"network={network!r} needs images of at least {LEAST_IMAGE} x {LEAST_IMAGE} pixels. "
-            f"Got {image_shape[0]} x {image_shape[1]}; use network='mlp'."
+            f"Got {image_shape[0]} x {image_shape[1]}; use network='mlp', or a dict of all of "
+            f"{ROLES}."
         )
 
 

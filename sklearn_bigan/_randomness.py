@@ -56,6 +56,17 @@ def default_generators_seeded(seed: int, device: torch.device) -> Iterator[None]
                 set_state(state)
 
 
+@contextmanager
+def float32_by_default() -> Iterator[None]:
+    """Make new tensors float32, whatever the caller has them be: draws depend on it, too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 class _Repeatable:
     """Counts who wants the same bits each time, fits in other threads among them.
 

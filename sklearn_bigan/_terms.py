@@ -16,7 +16,10 @@ TEMPERATURE = 0.4
 
 
 def cycle_loss(x: Tensor, x_tilde: Tensor, x_std: float) -> Tensor:
-    """||x - G(E(x))||^2 of ALICE (Li et al. 2017), over what the mean of the data would leave."""
+    """||x - x_tilde||^2 of ALICE (Li et al. 2017), over what the mean of the data would leave.
+
+    x_tilde is G(E(x)), or G of the code of a view of x.
+    """
     return mse_loss(x_tilde, x) / x_std**2
 
 

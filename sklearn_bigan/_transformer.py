@@ -90,8 +90,9 @@ class BiGANTransformer(
         images, hidden features are the mean of every map of every layer, of the last layer's one
         for each quarter of the image. May be changed after `fit`.
     cycle_weight : float or "auto", default="auto"
-        Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2. "auto" is
-        50, and 5 where `image_shape` is given: more brings G(E(x)) nearer to x, and blurs it.
+        Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2, E shown a
+        view of x where there are views. "auto" is 50, and 5 where `image_shape` is given: more
+        brings G(E(x)) nearer to x, and blurs it.
     latent_cycle_weight : float, default=5.0
         Weight, at least 0, of the mean squared error of E(G(z)) as an estimate of z.
     consistency_weight : float, default=50.0
@@ -120,9 +121,9 @@ class BiGANTransformer(
         images with `augmentations` it is so many images, and E sees two views of each.
     max_epochs : int or "auto", default="auto"
         Passes over X in `fit`. "auto" takes five updates for each of the first 100 rows and two for
-        each further one, at most 15,000, or 5,000 of images, rounded up to whole passes. 0 leaves
-        the networks as initialised: the untrained encoder, a baseline that every result should be
-        held against.
+        each further one, at most 15,000, or 5,000 of images, rounded up to whole passes, one at
+        least. 0 leaves the networks as initialised: the untrained encoder, a baseline that every
+        result should be held against.
     early_stopping : bool, default=False
         Whether `fit` holds out rows, and ends with the weights that reconstruct them best.
     validation_fraction : float, default=0.1
@@ -143,7 +144,9 @@ class BiGANTransformer(
         float32. "auto" is "bfloat16" where `image_shape` is given and a CUDA device has units for
         it, else "float32".
     callbacks : list of skorch callbacks or None, default=None
-        Called in `fit`, as `skorch.NeuralNet` takes them; each fit uses a deep copy.
+        Called in `fit`, as `skorch.NeuralNet` takes them; each fit uses a deep copy. The learning
+        rate is set here at every step, whatever a callback sets; and those that keep weights keep
+        ``net_.module_``, which is not what is used: see `early_stopping`.
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, the order of rows and all draws. Pass an int for the same bits
         at every call. None draws fresh entropy; numpy's global generator is never used.
@@ -323,9 +326,10 @@ class BiGANTransformer(
     def partial_fit(self, X: Any, y: Any = None) -> "BiGANTransformer":
         """Train for one pass over X, on top of what was learned before.
 
-        For data that come in pieces; neighbours are sought within the piece, and the learning
-        rate stays as it is. The optimizers go on where they were, except after loading from a
-        file, which holds neither them nor the weights before averaging.
+        For data that come in pieces; neighbours are sought within the piece, and the learning rate
+        stays as it is. The unit, the origin and the width of the networks are those of the first
+        piece: let it be like the others. The optimizers go on where they were, except after loading
+        from a file, which holds neither them nor the weights before averaging.
 
         Parameters
         ----------

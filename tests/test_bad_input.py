@@ -52,6 +52,23 @@ def test_rows_that_cannot_be_encoded_are_refused(method, rows, error, message):
         getattr(bigan().fit(X), method)(rows)
 
 
+@pytest.mark.parametrize("unit", [1e-18, 1e18])
+def test_units_that_float32_cannot_square_are_refused(unit):
+    with pytest.raises(ValueError, match=r"must be in \[1e-16, 1e\+16\].*StandardScaler"):
+        bigan().fit(unit * X)
+
+
+@pytest.mark.parametrize("unit", [1e-15, 1e15])
+def test_units_short_of_that_make_no_difference(unit):
+    scores = [bigan().fit(x).score(x) for x in (X, unit * X)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-3)
+
+
+def test_rows_that_are_alike_but_for_rounding_can_be_learned_from():
+    model = bigan().fit(np.full((1000, 3), 0.1, dtype=np.float32))
+    assert model.net_.x_std == 1
+
+
 def test_one_row_is_too_few_to_learn_from():
     with pytest.raises(ValueError, match=r"1 sample\(s\).*minimum of 2 is required"):
         bigan().fit(X[:1])
@@ -152,6 +169,10 @@ BAD_IMAGES = [
     ({"image_shape": (17, 17)}, r"needs rows of 289 columns.*X has 300; give the size of the imag"),
     ({"image_shape": (28, 28)}, r"needs rows of 784 columns.*X has 300; give the size of the imag"),
     ({"image_shape": (5, 60)}, r"'dcgan' needs images of at least 8 x 8.*5 x 60; use network='mlp"),
+    (
+        {"image_shape": (5, 60), "network": {"encoder": torch.nn.Linear}},
+        r"'dcgan' needs images of at least 8 x 8.*or a dict of all of \('encoder'",
+    ),
     ({"augmentations": ("flip",)}, r"augmentations=\('flip',\) needs images. Got image_shape=None"),
     ({"network": "dcgan"}, r"network='dcgan' needs images. Got image_shape=None; say how"),
     ({"network": "ali"}, r"network='ali' needs images. Got image_shape=None; say how"),
@@ -255,14 +276,15 @@ FAILURES = {
         np.tile(X * 3, 2),
         ValueError,
     ),
-    "another width, diverging": ({}, 1e30 * np.random.RandomState(0).randn(60, 10), ValueError),
+    "another width, diverging": ({"learning_rate": 1e30}, np.tile(X, 2), ValueError),
+    "units too large": ({}, 1e30 * X, ValueError),
     "bad parameter": ({"loss": "wasserstein"}, X, ValueError),
     "bad combination": (
         {"posterior": "gaussian", "inference": "latent_regression"},
         X,
         ValueError,
     ),
-    "diverging": ({}, 1e30 * np.random.RandomState(0).randn(60, 5), ValueError),
+    "diverging": ({"learning_rate": 1e30}, X, ValueError),
     "ctrl-c": ({"batch_size": 10}, X, KeyboardInterrupt),
 }
 failures = pytest.mark.parametrize(("parameters", "rows", "error"), FAILURES.values(), ids=FAILURES)
@@ -275,7 +297,7 @@ def test_a_failed_refit_leaves_what_was_learned(way, parameters, rows, error, mo
     fitted = bigan().fit(pd.DataFrame(X, columns=list("abcde")))
     with pytest.warns(UserWarning, match="feature names"):
         before = learned(fitted)
-    original = fitted.get_params()
+    original, of_net = fitted.get_params(), vars(fitted.net_).copy()
     fitted.set_params(warm_start=way == "warm fit", **parameters)
     if error is KeyboardInterrupt:
         interrupt(monkeypatch)
@@ -284,6 +306,7 @@ def test_a_failed_refit_leaves_what_was_learned(way, parameters, rows, error, mo
     fitted.set_params(**original)
     with pytest.warns(UserWarning, match="feature names"):
         assert learned(fitted) == before
+    assert vars(fitted.net_) == of_net
 
 
 @pytest.mark.parametrize("discriminator_steps", [1, 2])

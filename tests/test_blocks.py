@@ -107,6 +107,13 @@ def test_a_value_that_float32_cannot_hold_is_refused_in_a_memory_map_too(tmp_pat
         BiGANTransformer(1).fit(rows)
 
 
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_what_is_not_finite_is_called_so_in_a_memory_map_too(tmp_path, value, message):
+    rows = memory_map(tmp_path, np.array([[1.0], [2.0], [value]]))
+    with pytest.raises(ValueError, match=f"Input X contains {message}"):
+        BiGANTransformer(1).fit(rows)
+
+
 def test_a_dataset_is_refused_with_what_to_do_instead():
     dataset = torch.utils.data.TensorDataset(torch.zeros(4, 2))
     with pytest.raises(TypeError, match=r"Got a torch Dataset.*np\.memmap.*partial_fit"):

@@ -1,8 +1,10 @@
+import copy
 import os
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
@@ -76,6 +78,19 @@ def test_an_interpolation_goes_from_code_to_code(fitted, images, features):
     np.testing.assert_allclose(display.images[:, 3], ends[2:], rtol=1e-5)
 
 
+def test_pictures_are_the_same_of_data_frames(fitted, images):
+    names = [f"pixel{i}" for i in range(images.shape[1])]
+    named = copy.copy(fitted).set_output(transform="pandas")
+    named.feature_names_in_ = np.array(names, dtype=object)
+    X, X_end = (pd.DataFrame(rows, columns=names) for rows in (images[:2], images[2:4]))
+    for display, arguments, plain in (
+        (InterpolationDisplay, (X, X_end), (images[:2], images[2:4])),
+        (ReconstructionDisplay, (X,), (images[:2],)),
+    ):
+        drawn = display.from_estimator(named, *arguments).images
+        np.testing.assert_array_equal(drawn, display.from_estimator(fitted, *plain).images)
+
+
 def test_a_picture_has_a_white_frame_round_each_image():
     images = np.zeros((2, 3, 4, 5, 1))
     images[1, 2] = np.nan
@@ -136,6 +151,14 @@ def test_training_is_drawn_as_losses_and_health(small_digits):
         np.testing.assert_array_equal(line.get_ydata(), [e[name] for e in model.history_])
     figure, axes = plt.subplots(2)
     assert display.plot(axes).figure_ is figure
+
+
+def test_losses_are_drawn_of_the_epochs_that_had_them(small_digits):
+    model = BiGANTransformer(3, max_epochs=1, random_state=0).fit(small_digits)
+    model.set_params(cycle_weight=0).partial_fit(small_digits)
+    display = TrainingDisplay.from_estimator(model)
+    lines = {line.get_label(): line.get_ydata() for line in display.axes_[0].lines}
+    assert np.isnan(lines["cycle loss"]).tolist() == [False, True]
 
 
 def test_no_training_cannot_be_drawn(small_digits):

@@ -1,3 +1,4 @@
+import copy
 import warnings
 
 import numpy as np
@@ -185,6 +186,8 @@ def test_posterior_moments_are_the_codes_and_their_spread(small_digits, prior):
 def test_posterior_moments_exist_for_the_gaussian_posterior_only(fitted):
     assert not hasattr(fitted, "posterior_moments")
     assert hasattr(bigan(posterior="gaussian"), "posterior_moments")
+    # Of a fitted model the model is asked, not the parameter.
+    assert not hasattr(copy.copy(fitted).set_params(posterior="gaussian"), "posterior_moments")
     with pytest.raises(AttributeError) as raised:
         _ = fitted.posterior_moments
     assert "needs posterior='gaussian'" in str(raised.value.__cause__)

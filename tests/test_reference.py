@@ -6,6 +6,7 @@ over fifty steps.
 """
 
 import copy
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -183,7 +184,8 @@ class InStep(Callback):
         same(net.module_.parameters(), self.reference.module.parameters())
         averaged_encoder, averaged_generator, _ = net.averaged_.children()
         averages = [*averaged_encoder.parameters(), *averaged_generator.parameters()]
-        same(averages, self.reference.averages)
+        if net.ema_decay > 0:  # else the last weights are copied at the end
+            same(averages, self.reference.averages)
 
 
 def same(found, expected):
@@ -192,13 +194,16 @@ def same(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.fixture
-def _float64(monkeypatch):
+@contextmanager
+def float64(monkeypatch):
     """Let the engine keep rows in float64, and new tensors be float64."""
-    monkeypatch.setattr(_blocks, "as_float32", lambda rows: np.ascontiguousarray(rows, float))
     torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(_blocks, "as_float32", lambda rows: np.ascontiguousarray(rows, float))
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 TABLE = {"hidden_layer_sizes": (16, 8), "n_clusters": 4}
@@ -238,9 +243,8 @@ RECIPES = {
 }
 
 
-@pytest.mark.usefixtures("_float64")
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_every_step_is_the_references(recipe):
+def test_every_step_is_the_references(recipe, monkeypatch):
     of_images, with_dropout = "image_shape" in recipe, "network" in recipe
     n_rows, n_columns = (40, 64) if of_images else (80, 6)  # five batches
     n_epochs = 1 if with_dropout else 2 if of_images else 10
@@ -250,5 +254,6 @@ def test_every_step_is_the_references(recipe):
     net = BiGANTransformer(3, callbacks=[callback], **settings).fit(rows).net_
     net.module_.double()
     net.averaged_.double()
-    train(net, rows, epochs=n_epochs, settle=True)
+    with float64(monkeypatch):
+        train(net, rows, epochs=n_epochs, settle=True)
     assert net.n_steps_ == 5 * n_epochs

@@ -1,3 +1,4 @@
+import pickle
 import random
 import subprocess
 import sys
@@ -187,3 +188,16 @@ def test_fits_that_overlap_give_the_threads_back():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_torchs_default_dtype_makes_no_difference(small_digits):
+    model = bigan().fit(small_digits)
+    expected = model.transform(small_digits), model.sample(5, random_state=0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        for other in (bigan().fit(small_digits), pickle.loads(pickle.dumps(model))):
+            np.testing.assert_array_equal(other.transform(small_digits), expected[0])
+            np.testing.assert_array_equal(other.sample(5, random_state=0), expected[1])
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
