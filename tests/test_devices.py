@@ -24,47 +24,6 @@ if torch.accelerator.is_available():  # CUDA, MPS or XPU
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 on_each_device = pytest.mark.parametrize("device", DEVICES)
 
-PROCESS = """
-import json, pickle, sys, traceback, warnings
-DEVICE = sys.argv[1]
-if DEVICE == "pretend":
-    import pretend_device
-import numpy as np, torch
-from skorch.callbacks import Callback
-from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
-from sklearn_bigan import BiGANTransformer
-
-# Only now: what skorch imports where it is installed may warn.
-warnings.simplefilter("error")
-warnings.simplefilter("ignore", ConvergenceWarning)  # two epochs
-X = (load_digits().data / 16).astype(np.float32)[:100]
-SETTINGS = dict(
-    n_components=4, hidden_layer_sizes=(16,), batch_size=25, max_epochs=2, random_state=0
-)
-GAUSSIAN = dict(SETTINGS, posterior="gaussian")
-
-def results(est):
-    Z = est.transform(X)
-    return {
-        "transform": Z,
-        "inverse_transform": est.inverse_transform(Z),
-        "reconstruct": est.reconstruct(X),
-        "sample": est.sample(5, random_state=1),
-        "score_samples": est.score_samples(X),
-        "mean": est.posterior_moments(X)[0],
-        "std": est.posterior_moments(X)[1],
-    }
-
-for line in sys.stdin:
-    error = None
-    try:
-        exec(json.loads(line), dict(globals()))
-    except BaseException:
-        error = traceback.format_exc()
-    print(json.dumps(error), flush=True)
-"""
-
 
 @pytest.fixture(scope="module")
 def run():
@@ -76,7 +35,7 @@ def run():
             if device not in processes:
                 processes[device] = stack.enter_context(
                     subprocess.Popen(
-                        [sys.executable, "-c", PROCESS, device],
+                        [sys.executable, "on_device.py", device],
                         cwd=Path(__file__).parent,
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
