@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-# Importing it changes all of torch: only the processes that tests start may.
-collect_ignore = ["pretend_device.py"]
+# For the processes that tests start: the one changes all of torch, the other waits for input.
+collect_ignore = ["pretend_device.py", "on_device.py"]
 
 
 @pytest.fixture(scope="session")

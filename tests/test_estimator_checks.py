@@ -57,7 +57,7 @@ CONVOLUTIONAL = {
 }
 FEW = {"max_epochs": 3}
 ESTIMATORS = [
-    BiGANTransformer(),
+    pytest.param(BiGANTransformer(), marks=pytest.mark.slow),
     BiGANTransformer(posterior="gaussian", **FEW),
     BiGANTransformer(loss="hinge", **FEW),
     BiGANTransformer(prior="uniform", **FEW),
