@@ -3,6 +3,8 @@
 import importlib
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -19,6 +21,15 @@ def digits() -> np.ndarray:
 @pytest.fixture
 def small_digits(digits: np.ndarray) -> np.ndarray:
     return digits[:300].copy()
+
+
+@pytest.fixture
+def no_figures():
+    """Start without figures, which doctests in the same process leave open, and leave none."""
+    matplotlib.use("agg")
+    plt.close("all")
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

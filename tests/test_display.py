@@ -16,11 +16,7 @@ from sklearn_bigan import (
     TrainingDisplay,
 )
 
-
-@pytest.fixture(autouse=True)
-def figures_are_closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture(scope="module")

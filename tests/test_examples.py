@@ -4,8 +4,6 @@ import runpy
 import sys
 from pathlib import Path
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -20,10 +18,8 @@ SHAPES = {
 
 
 @pytest.fixture
-def out(tmp_path, monkeypatch):
+def out(tmp_path, monkeypatch, no_figures):
     """Run an example with arguments and pictures into a folder; return the pictures' names."""
-    matplotlib.use("agg")
-    plt.close("all")
 
     def run(name, *arguments):
         folder = tmp_path / "pictures"
@@ -31,8 +27,7 @@ def out(tmp_path, monkeypatch):
         runpy.run_path(str(EXAMPLES / f"{name}.py"))
         return sorted(path.name for path in folder.iterdir())
 
-    yield run
-    plt.close("all")
+    return run
 
 
 @pytest.fixture

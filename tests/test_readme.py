@@ -7,7 +7,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -41,9 +40,8 @@ def test_bigan_as_published_is_what_the_benchmarks_call_so():
     assert shown == expected
 
 
-def test_the_images_snippet_draws_what_it_says(digits):
+def test_the_images_snippet_draws_what_it_says(digits, no_figures):
     (snippet,) = (text for text in SNIPPETS if "ReconstructionDisplay" in text)
-    matplotlib.use("agg")
     photographs = np.tile(digits[:40], (1, 48))  # 32 x 32 x 3
     names = {
         "BiGANTransformer": partial(BiGANTransformer, max_epochs=1),
@@ -52,4 +50,3 @@ def test_the_images_snippet_draws_what_it_says(digits):
     }
     exec(snippet, names)
     assert len(plt.get_fignums()) == 4
-    plt.close("all")
