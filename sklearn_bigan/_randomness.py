@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -56,47 +56,53 @@ def default_generators_seeded(seed: int, device: torch.device) -> Iterator[None]
                 set_state(state)
 
 
-@contextmanager
-def float32_by_default() -> Iterator[None]:
-    """Make new tensors float32, whatever the caller has them be: draws depend on it, too."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-class _Repeatable:
-    """Counts who wants the same bits each time, fits in other threads among them.
+class _Shared:
+    """A setting of the process for as long as anybody wants it, fits in other threads among them.
 
     The first to come remembers how the process was set, the last to go sets it so again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, setting: Callable[[], AbstractContextManager[Any]]) -> None:
+        self.setting = setting
         self.lock = threading.Lock()
         self.inside = 0
 
-    def enter(self) -> None:
+    @contextmanager
+    def __call__(self) -> Iterator[Any]:
         with self.lock:
             if self.inside == 0:
-                self.threads = torch.get_num_threads()
-                self.limits = threadpool_limits(1)
-                self.cudnn = cudnn.deterministic, cudnn.benchmark
-                cudnn.deterministic, cudnn.benchmark = True, False
+                self.held = self.setting()
+                self.before = self.held.__enter__()
             self.inside += 1
-            torch.set_num_threads(1)  # each thread has a number of its own
-
-    def leave(self) -> None:
-        with self.lock:
-            self.inside -= 1
-            torch.set_num_threads(self.threads)
-            if self.inside == 0:
-                self.limits.restore_original_limits()
-                cudnn.deterministic, cudnn.benchmark = self.cudnn
+        try:
+            yield self.before
+        finally:
+            with self.lock:
+                self.inside -= 1
+                if self.inside == 0:
+                    self.held.__exit__(None, None, None)
 
 
-_REPEATABLE = _Repeatable()
+@contextmanager
+def _default_dtype() -> Iterator[torch.dtype]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    yield before
+    torch.set_default_dtype(before)
+
+
+@contextmanager
+def _pools_and_cudnn() -> Iterator[int]:
+    n_threads, before = torch.get_num_threads(), (cudnn.deterministic, cudnn.benchmark)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    with threadpool_limits(1):
+        yield n_threads
+    cudnn.deterministic, cudnn.benchmark = before
+
+
+# Makes new tensors float32, whatever the caller has them be: draws depend on it, too.
+float32_by_default = _Shared(_default_dtype)
+_PINNED = _Shared(_pools_and_cudnn)
 
 
 @contextmanager
@@ -108,8 +114,9 @@ def repeatable() -> Iterator[None]:
     gives the same bits at every n_jobs. On steps as small as ours a second thread gains little.
     Some of cuDNN's convolutions sum in another order each time.
     """
-    _REPEATABLE.enter()
-    try:
-        yield
-    finally:
-        _REPEATABLE.leave()
+    with _PINNED() as n_threads:
+        torch.set_num_threads(1)  # each thread has a number of its own
+        try:
+            yield
+        finally:
+            torch.set_num_threads(n_threads)

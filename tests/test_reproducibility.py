@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan._randomness import repeatable
+from sklearn_bigan._randomness import float32_by_default, repeatable
 
 
 class Dropping(nn.Sequential):
@@ -198,6 +198,20 @@ def test_torchs_default_dtype_makes_no_difference(small_digits):
         for other in (bigan().fit(small_digits), pickle.loads(pickle.dumps(model))):
             np.testing.assert_array_equal(other.transform(small_digits), expected[0])
             np.testing.assert_array_equal(other.sample(5, random_state=0), expected[1])
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_fits_that_overlap_give_the_default_dtype_back():
+    torch.set_default_dtype(torch.float64)
+    try:
+        first, second = float32_by_default(), float32_by_default()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert torch.get_default_dtype() == torch.float32  # the second is not done
+        second.__exit__(None, None, None)
         assert torch.get_default_dtype() == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
