@@ -112,9 +112,7 @@ class Training:
         )
         self.n_features = n_features
         self.net = self.fresh_net()
-        # Half of a batch are partners of the others.
-        paired = self.net.n_neighbors > 0 and not self.net.viewed
-        self.step_rows = batch // 2 if paired else batch
+        self.step_rows = self.net.rows_a_batch
 
     def fresh_net(self) -> Any:
         """Return an untrained net, the same at every call."""

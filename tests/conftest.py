@@ -8,6 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from small import bigan
+
+from sklearn_bigan import BiGANTransformer
 
 # For the processes that tests start: the one changes all of torch, the other waits for input.
 collect_ignore = ["pretend_device.py", "on_device.py"]
@@ -21,6 +24,11 @@ def digits() -> np.ndarray:
 @pytest.fixture
 def small_digits(digits: np.ndarray) -> np.ndarray:
     return digits[:300].copy()
+
+
+@pytest.fixture
+def fitted(small_digits: np.ndarray) -> BiGANTransformer:
+    return bigan().fit(small_digits)
 
 
 @pytest.fixture

@@ -13,20 +13,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
-
-from sklearn_bigan import BiGANTransformer
+from small import bigan
 
 LABELS = load_digits().target[:300]
-
-
-def bigan(**parameters) -> BiGANTransformer:
-    defaults = {
-        "n_components": 4,
-        "hidden_layer_sizes": (32,),
-        "max_epochs": 2,
-        "random_state": 0,
-    }
-    return BiGANTransformer(**{**defaults, **parameters})
 
 
 def pipeline() -> Pipeline:

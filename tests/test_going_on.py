@@ -5,27 +5,9 @@ import pytest
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback
+from small import bigan, module_of
 
 from sklearn_bigan import BiGANTransformer, _parameters
-
-
-def bigan(**parameters) -> BiGANTransformer:
-    defaults = {
-        "n_components": 4,
-        "hidden_layer_sizes": (32,),
-        "max_epochs": 2,
-        "random_state": 0,
-    }
-    return BiGANTransformer(**{**defaults, **parameters})
-
-
-@pytest.fixture
-def fitted(small_digits) -> BiGANTransformer:
-    return bigan().fit(small_digits)
-
-
-def module_of(estimator: BiGANTransformer):
-    return estimator.net_.averaged_
 
 
 def test_partial_fit_keeps_the_statistics_of_all_pieces(small_digits):

@@ -8,18 +8,9 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from small import bigan
 
 from sklearn_bigan import BiGANTransformer
-
-
-def bigan(**parameters) -> BiGANTransformer:
-    defaults = {"n_components": 4, "hidden_layer_sizes": (32,), "max_epochs": 2, "random_state": 0}
-    return BiGANTransformer(**{**defaults, **parameters})
-
-
-@pytest.fixture
-def fitted(small_digits) -> BiGANTransformer:
-    return bigan().fit(small_digits)
 
 
 def reloaded(estimator: BiGANTransformer) -> BiGANTransformer:
