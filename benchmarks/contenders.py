@@ -152,7 +152,7 @@ class StockSkorch:
         self.model = StockNet(
             net.blueprint,
             x_mean=net.x_mean,
-            x_std=net.x_std,
+            x_unit=net.x_unit,
             seed=net.seed,
             device="cpu",
             verbose=0,

@@ -38,12 +38,15 @@ class BlockGraphs:
         The rows.
     n_neighbors, seed : int
         As for `neighbor_graph`.
+    unit : Tensor of shape (n_features,)
+        As for `neighbor_graph`.
     """
 
-    def __init__(self, blocks: Blocks, n_neighbors: int, seed: int) -> None:
+    def __init__(self, blocks: Blocks, n_neighbors: int, seed: int, unit: Tensor) -> None:
         self.blocks = blocks
         self.n_neighbors = n_neighbors
         self.seed = seed
+        self.unit = unit.numpy()
         self.kept = [self._make(number) for number in range(len(blocks.sizes))[:MOST_GRAPHS]]
 
     def of_block(self, number: int) -> Tensor:
@@ -52,11 +55,15 @@ class BlockGraphs:
 
     def _make(self, number: int) -> Tensor:
         rows, device = self.blocks.read(number), self.blocks.device
-        return neighbor_graph(rows, self.n_neighbors, self.seed, device)
+        return neighbor_graph(rows, self.n_neighbors, self.seed, device, self.unit)
 
 
 def neighbor_graph(
-    rows: np.ndarray, n_neighbors: int, seed: int, device: torch.device = CPU
+    rows: np.ndarray,
+    n_neighbors: int,
+    seed: int,
+    device: torch.device = CPU,
+    unit: np.ndarray | float = 1.0,
 ) -> Tensor:
     """Return the nearest other rows of each row.
 
@@ -73,6 +80,8 @@ def neighbor_graph(
         Of the randomised PCA.
     device : torch.device
         Where the graph is wanted, and, if that is an accelerator, found.
+    unit : ndarray of shape (n_features,), or 1
+        What counts as 1 in each column.
 
     Returns
     -------
@@ -81,9 +90,8 @@ def neighbor_graph(
     """
     n_rows, n_features = rows.shape
     k = min(n_neighbors, max(FEWEST, n_rows // ROWS_PER_NEIGHBOR), n_rows - 1)
-    points = rows
+    points = rows / unit
     if n_features > MOST_COMPONENTS:
-        points = rows.copy()
         standardise_rows(points)
         if n_rows > MOST_COMPONENTS:
             return nearest(leading(points, seed, device), k)

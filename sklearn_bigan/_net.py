@@ -60,9 +60,8 @@ class BiGANNet(NeuralNet):
         What to make and train.
     x_mean : Tensor of shape (n_features,)
         Mean of the training data, where samples start.
-    x_std : float
-        Root of the mean variance of its columns, the unit of reconstruction errors, and of rows
-        that are not bounded.
+    x_unit : Tensor of shape (n_features,)
+        The units of reconstruction errors and distances, and of rows that are not bounded.
     seed : int
         All randomness hangs below it.
     discriminator_steps : int
@@ -86,7 +85,7 @@ class BiGANNet(NeuralNet):
         blueprint: Blueprint,
         *,
         x_mean: Tensor,
-        x_std: float,
+        x_unit: Tensor,
         seed: int,
         discriminator_steps: int,
         cycle_weight: float,
@@ -101,7 +100,7 @@ class BiGANNet(NeuralNet):
     ) -> None:
         self.blueprint = blueprint
         self.x_mean = x_mean
-        self.x_std = x_std
+        self.x_unit = x_unit
         self.seed = seed
         self.discriminator_steps = discriminator_steps
         self.cycle_weight = cycle_weight
@@ -126,7 +125,7 @@ class BiGANNet(NeuralNet):
         """Make the networks on the CPU, with weights that depend on the seed alone."""
         cpu = torch.device("cpu")
         with repeatable(), default_generators_seeded(child_seed(self.seed, 0), cpu):
-            self.module_ = self.module(self.blueprint, self.x_mean, self.x_std).eval()
+            self.module_ = self.module(self.blueprint, self.x_mean, self.x_unit).eval()
         return self
 
     def epochs(self) -> list[dict[str, Any]]:
@@ -219,7 +218,7 @@ class BiGANNet(NeuralNet):
         if encoder_generator_moves and joint:
             total = torch.zeros_like(outcome.encoder_generator_loss)
             if x_tilde is not None:
-                figures["cycle_loss"] = cycle_loss(x, x_tilde, self.x_std)
+                figures["cycle_loss"] = cycle_loss(x, x_tilde, self.unit_)
                 total = total + cycle_weight * figures["cycle_loss"]
             if latent_cycle_weight > 0:
                 half = slice(max(2, len(z) // 2))  # of the draws: as good, for half the price
@@ -270,7 +269,7 @@ class BiGANNet(NeuralNet):
     def _views(self, batch: Tensor, noise: Noise) -> Tensor:
         shape = self.blueprint.image_shape
         assert shape is not None  # there are no augmentations without
-        return views(batch, shape, self.augmentations, noise, self.x_std)
+        return views(batch, shape, self.augmentations, noise, self.unit_[0])
 
     @property
     def viewed(self) -> bool:

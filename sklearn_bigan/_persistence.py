@@ -19,7 +19,7 @@ def net_to_state(net: BiGANNet) -> dict[str, Any]:
     return {
         "blueprint": dict(vars(net.blueprint)),
         "seed": net.seed,
-        "x_std": net.x_std,
+        "x_unit": net.x_unit.numpy(force=True).copy(),
         "weights": _arrays(net.averaged_),
         # The game's, should it go on; the one among the weights is fitted to the codes.
         "prior": _arrays(net.module_.encoder.prior),
@@ -31,8 +31,9 @@ def net_from_state(state: dict[str, Any], **settings: Any) -> BiGANNet:
     """Make the net anew, with `settings` as `BiGANNet` takes them, and fill it."""
     blueprint = Blueprint(**state["blueprint"])
     x_mean = torch.zeros(blueprint.n_features)  # only the start of a bias that is filled below
+    x_unit = torch.tensor(state["x_unit"])
     net = BiGANNet(
-        blueprint, x_mean=x_mean, x_std=state["x_std"], seed=state["seed"], **settings
+        blueprint, x_mean=x_mean, x_unit=x_unit, seed=state["seed"], **settings
     ).initialize()
     net.module_.load_state_dict(_tensors(state["weights"]))
     net.averaged_.load_state_dict(_tensors(state["weights"]))

@@ -15,12 +15,12 @@ REGRESSION_WEIGHT_IN_G = {"latent_regression": 0.0, "joint_latent_regression": 0
 TEMPERATURE = 0.4
 
 
-def cycle_loss(x: Tensor, x_tilde: Tensor, x_std: float) -> Tensor:
-    """||x - x_tilde||^2 of ALICE (Li et al. 2017), over what the mean of the data would leave.
+def cycle_loss(x: Tensor, x_tilde: Tensor, x_unit: Tensor) -> Tensor:
+    """||x - x_tilde||^2 of ALICE (Li et al. 2017), in units in which the mean would leave 1.
 
     x_tilde is G(E(x)), or G of the code of a view of x.
     """
-    return mse_loss(x_tilde, x) / x_std**2
+    return mse_loss(x_tilde / x_unit, x / x_unit)
 
 
 def latent_cycle_loss(encoder: Encoder, x_hat: Tensor, z: Tensor) -> Tensor:

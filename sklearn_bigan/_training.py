@@ -88,9 +88,10 @@ def train(
     ):
         net.blocks_ = blocks = Blocks(rows, device, spans, chosen=chosen)
         group.check(len(blocks), net.rows_a_batch)
+        net.unit_ = net.x_unit.to(device)
         net.order_, net.noise_ = generator_on(device, order), Noise(device, noise)
         paired = net.n_neighbors > 0 and net.blueprint.joint and epochs != 0
-        net.graphs_ = BlockGraphs(blocks, net.n_neighbors, graph) if paired else None
+        net.graphs_ = BlockGraphs(blocks, net.n_neighbors, graph, net.x_unit) if paired else None
         net.probe_ = blocks.sample(PROBE_ROWS), probe
         # What is not ours may do more than a recording sees; what waits for others is not recorded.
         recorded = isinstance(net.blueprint.network, str) and group.size == 1
@@ -117,7 +118,7 @@ def train(
             return complaints(net.look_at(net.averaged_)) if trained else []
         finally:
             net.watch_ = None
-            del net.blocks_, net.graphs_, net.probe_, net.group_, net.gradients_
+            del net.blocks_, net.unit_, net.graphs_, net.probe_, net.group_, net.gradients_
 
 
 def length(n_rows: int, *, of_images: bool) -> int:

@@ -83,16 +83,17 @@ class BiGANTransformer(
     output_activation : {"identity", "sigmoid", "tanh"}, default="identity"
         Range of G: everything, [0, 1] or [-1, 1]. X must lie in it. Where it is everything,
         networks work on X less its mean, over one standard deviation for all columns: neither the
-        unit nor the origin of X matters. Standardise columns that have different units first:
-        errors are squared, and only the one that varies most would be learned.
+        unit nor the origin of X matters. Errors are squared, so that columns count as much as they
+        vary; in a table one that varies more than three times as much as the median one counts for
+        three times. Columns that have different units are better standardised first.
     features : {"latent", "hidden", "all"}, default="latent"
         What `transform` returns: z; the encoder's last hidden features; z followed by them. Of
         images, hidden features are the mean of every map of every layer, of the last layer's one
         for each quarter of the image. May be changed after `fit`.
     cycle_weight : float or "auto", default="auto"
-        Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2, E shown a
-        view of x where there are views. "auto" is 50, and 5 where `image_shape` is given: more
-        brings G(E(x)) nearer to x, and blurs it.
+        Weight, at least 0, of the mean of ||x - G(E(x))||^2 over that of ||x - mean||^2, columns
+        counted as said under `output_activation`, E shown a view of x where there are views. "auto"
+        is 50, and 5 where `image_shape` is given: more brings G(E(x)) nearer to x, and blurs it.
     latent_cycle_weight : float, default=5.0
         Weight, at least 0, of the mean squared error of E(G(z)) as an estimate of z.
     consistency_weight : float, default=50.0

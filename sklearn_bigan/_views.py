@@ -35,7 +35,7 @@ def views(
     image_shape: ImageShape,
     augmentations: Collection[str],
     noise: Noise,
-    x_std: float,
+    x_unit: Tensor,
 ) -> Tensor:
     """Return a view of each image.
 
@@ -50,7 +50,7 @@ def views(
         contrast and brightness, and the colours of images with three channels.
     noise : Noise
         Source of the changes.
-    x_std : float
+    x_unit : Tensor of shape ()
         Root of the mean variance of the data's columns, the unit of brightness.
 
     Returns
@@ -90,5 +90,5 @@ def views(
             maps = torch.where(grey, maps.mean(1, keepdim=True), maps)
         middle = maps.mean((1, 2, 3), keepdim=True)
         contrast = 1 + CONTRAST * uniform(channels, 1, 1)
-        maps = middle + contrast * (maps - middle) + BRIGHTNESS * x_std * uniform(channels, 1, 1)
+        maps = middle + contrast * (maps - middle) + BRIGHTNESS * x_unit * uniform(channels, 1, 1)
     return to_rows(maps)

@@ -301,6 +301,22 @@ def test_codes_are_the_same_whatever_the_scale_of_the_rows(small_digits):
     assert large.score(unit * X) == small.score(X)
 
 
+def test_a_column_of_a_table_counts_for_three_times_the_median_one_at_most():
+    stds = np.full(64, 0.0005)
+    stds[0] = 0.5
+    X = np.array([[1], [-1]]) * stds
+    units = bigan(max_epochs=0).fit(X).net_.x_unit
+    common = 0.0005 * np.sqrt((63 + 3**2) / 64)
+    np.testing.assert_allclose(units, common * np.where(stds == 0.5, 1000 / 3, 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{"output_activation": "sigmoid"}, {"image_shape": (8, 8)}])
+def test_columns_of_one_range_have_one_unit(settings):
+    X = 0.5 + np.array([[1], [-1]]) * np.linspace(0.0005, 0.5, 64) ** 3
+    units = bigan(max_epochs=0, **settings).fit(X).net_.x_unit
+    np.testing.assert_allclose(units, np.sqrt(X.var(axis=0).mean()), rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_a_table_in_large_units_far_from_zero_is_learned(small_digits):
     X = 1e6 * small_digits - 1e8

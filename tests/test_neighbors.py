@@ -108,7 +108,7 @@ def test_neighbours_are_sought_within_a_block(monkeypatch):
     monkeypatch.setattr(_blocks, "SPANS", 4)
     monkeypatch.setattr(_neighbors, "MOST_GRAPHS", 2)
     blocks = Blocks(ROWS, torch.device("cpu"), seed=0)
-    graphs = BlockGraphs(blocks, 3, seed=0)
+    graphs = BlockGraphs(blocks, 3, 0, unit=torch.ones(ROWS.shape[1]))
     assert len(graphs.kept) == 2
     for number in range(3):
         expected = neighbor_graph(blocks.read(number), 3, seed=0)
@@ -152,3 +152,12 @@ def test_without_a_graph_each_row_is_its_own_partner():
     for batch in batches:
         one, other = batch.chunk(2)
         assert torch.equal(one, other)
+
+
+def test_distances_are_in_the_units_of_the_columns():
+    for rows in (ROWS, np.tile(ROWS, (1, 30))):  # narrow; wide, where correlations count
+        unit = np.ones(rows.shape[1], dtype=np.float32)
+        unit[0] = 1024
+        found = neighbor_graph(rows * unit, 3, seed=0, unit=unit)
+        assert torch.equal(found, neighbor_graph(rows, 3, seed=0))
+        assert not torch.equal(found, neighbor_graph(rows * unit, 3, seed=0))

@@ -47,7 +47,7 @@ def net(
     return BiGANNet(
         Blueprint(**{**values, **changes}),
         x_mean=ROWS.mean(0),
-        x_std=1.0,
+        x_unit=torch.ones(ROWS.shape[1]),
         seed=0,
         discriminator_steps=discriminator_steps,
         lr=lr,

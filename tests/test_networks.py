@@ -34,9 +34,9 @@ def blueprint(**changes) -> Blueprint:
     return Blueprint(**{**values, **changes})
 
 
-def bigan(x_mean=None, x_std=1.0, **changes):
+def bigan(x_mean=None, unit=1.0, **changes):
     x_mean = torch.zeros(N_FEATURES) if x_mean is None else x_mean
-    return make_bigan(blueprint(**changes), x_mean, x_std)
+    return make_bigan(blueprint(**changes), x_mean, torch.full_like(x_mean, unit))
 
 
 def encoder_with_head(bias: list[float], gaussian: bool, prior=NormalPrior) -> Encoder:
@@ -115,7 +115,7 @@ def test_codes_stay_in_the_range_of_a_uniform_prior(gaussian):
 )
 def test_the_generator_starts_at_the_mean_of_the_data(activation, low):
     x_mean = torch.tensor([0.0, 1.0, 0.25, 0.5, 0.9, low])
-    generator = Generator(nn.Linear(2, 6, bias=False), x_mean, 3.0, activation)
+    generator = Generator(nn.Linear(2, 6, bias=False), x_mean, torch.full((6,), 3.0), activation)
     nn.init.zeros_(generator.body.weight)
     start = generator(torch.ones(1, 2))[0]
     torch.testing.assert_close(start[2:5], x_mean[2:5])  # float32 rounding
@@ -142,10 +142,10 @@ def test_unbounded_rows_may_have_any_mean_and_scale(changes):
     mean, x = (torch.randn(n, n_features, generator=draw) for n in (1, 4))
     z = torch.randn(4, LATENT_DIM, generator=draw)
     made = []
-    for x_mean, x_std in ((torch.zeros(n_features), 1.0), (1e4 * mean[0], 1e5)):
+    for x_mean, unit in ((torch.zeros(n_features), 1.0), (1e4 * mean[0], 1e5)):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            made.append(bigan(x_mean, x_std, **changes).eval())
+            made.append(bigan(x_mean, unit, **changes).eval())
     plain, scaled = made
     nn.init.ones_(plain.discriminator.head.weight)
     nn.init.ones_(scaled.discriminator.head.weight)

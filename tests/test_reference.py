@@ -99,7 +99,9 @@ class Reference:
         row, partner = batch.chunk(2)
         if net.augmentations:
             x, seen_by_d = row, partner
-            seen_by_e = views(batch, recipe.image_shape, net.augmentations, self.noise, net.x_std)
+            seen_by_e = views(
+                batch, recipe.image_shape, net.augmentations, self.noise, net.x_unit[0]
+            )
         else:
             x = seen_by_e = batch
             seen_by_d = torch.cat([partner, row]) if net.n_neighbors else batch
@@ -129,7 +131,7 @@ class Reference:
 
         # The terms beside it.
         if cycled:
-            losses["cycle_loss"] = mean_square(x, x_tilde) / net.x_std**2
+            losses["cycle_loss"] = mean_square(x / net.x_unit, x_tilde / net.x_unit)
             total = total + net.cycle_weight * losses["cycle_loss"]
         if net.latent_cycle_weight:
             half = n // 2
@@ -249,6 +251,8 @@ def test_every_step_is_the_references(recipe, monkeypatch):
     n_rows, n_columns = (40, 64) if of_images else (80, 6)  # five batches
     n_epochs = 1 if with_dropout else 2 if of_images else 10
     rows = 2 + 3 * np.random.default_rng(0).normal(size=(n_rows, n_columns))
+    if not of_images:
+        rows[:, 0] *= 50  # a unit of its own
     callback = InStep(n_steps=5 * n_epochs)
     settings = recipe | {"max_epochs": 0, "device": "cpu", "random_state": 0}
     net = BiGANTransformer(3, callbacks=[callback], **settings).fit(rows).net_

@@ -26,7 +26,7 @@ def linear_encoder() -> Encoder:
 def test_the_cycle_is_one_where_the_mean_is_all_there_is():
     x = torch.tensor([[1.0, 10.0], [3.0, 14.0]])  # variances 1 and 4
     mean = x.mean(0).expand(2, 2).clone().requires_grad_()
-    loss = cycle_loss(x, mean, x_std=2.5**0.5)
+    loss = cycle_loss(x, mean, x_unit=torch.full((2,), 2.5**0.5))
     assert float(loss.detach()) == pytest.approx(1)
     loss.backward()
     # 2 (x_tilde - x) / (4 * 2.5)

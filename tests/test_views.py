@@ -12,8 +12,10 @@ COLOURED, PLAIN = (6, 4, 3), (6, 4, 1)
 IMAGES = torch.rand(200, 72, generator=torch.Generator().manual_seed(1))
 
 
-def look(rows, image_shape, *augmentations, seed=0, x_std=1.0):
-    return views(rows, image_shape, augmentations, Noise(torch.device("cpu"), seed), x_std)
+def look(rows, image_shape, *augmentations, seed=0, unit=1.0):
+    return views(
+        rows, image_shape, augmentations, Noise(torch.device("cpu"), seed), torch.tensor(unit)
+    )
 
 
 def test_nothing_changes_unless_it_is_asked_for():
@@ -81,6 +83,6 @@ def test_some_coloured_images_turn_grey():
 
 def test_brightness_is_in_units_of_the_data():
     rows = torch.zeros(500, 24)
-    narrow, wide = (look(rows, PLAIN, "color", x_std=x_std) for x_std in (0.5, 5.0))
+    narrow, wide = (look(rows, PLAIN, "color", unit=unit) for unit in (0.5, 5.0))
     torch.testing.assert_close(wide, 10 * narrow)
     assert 0.3 < narrow.abs().max() <= 0.4 + 1e-6

@@ -96,10 +96,10 @@ class BiGAN(nn.Module):
         return self.encoder(x)
 
 
-def make_bigan(blueprint: Blueprint, x_mean: Tensor, x_std: float) -> BiGAN:
+def make_bigan(blueprint: Blueprint, x_mean: Tensor, x_unit: Tensor) -> BiGAN:
     """Make the three networks on the CPU, with weights from torch's global generator."""
     bounded = OUTPUT_RANGES[blueprint.output_activation] is not None
-    inward = nn.Identity() if bounded else Inward(x_mean, x_std)
+    inward = nn.Identity() if bounded else Inward(x_mean, x_unit)
     n_features, latent_dim = blueprint.n_features, blueprint.latent_dim
     factories = blueprint.factories()
     # A plain GAN is a joint discriminator that is shown no column of z.
@@ -118,7 +118,7 @@ def make_bigan(blueprint: Blueprint, x_mean: Tensor, x_std: float) -> BiGAN:
             f"The network's generator must return {n_features} columns, one for each feature of "
             f"X. Got {width}; end it with a layer of {n_features} outputs."
         )
-    generator = Generator(body, x_mean, x_std, blueprint.output_activation)
+    generator = Generator(body, x_mean, x_unit, blueprint.output_activation)
 
     body = factories["discriminator"](n_features=n_features, latent_dim=seen_latent_dim)
     n_hidden = _n_outputs("discriminator", body, n_features, seen_latent_dim)

@@ -35,20 +35,20 @@ class Generator(nn.Module):
     x_mean : Tensor of shape (n_features,)
         Mean of the data. ALI's code starts the output bias at its log-odds, so that the first
         samples already lie where the data does.
-    x_std : float
-        The unit of rows that are not bounded.
+    x_unit : Tensor of shape (n_features,)
+        The units of rows that are not bounded.
     output_activation : {"identity", "sigmoid", "tanh"}
         Range of x.
     """
 
     def __init__(
-        self, body: nn.Module, x_mean: Tensor, x_std: float, output_activation: str
+        self, body: nn.Module, x_mean: Tensor, x_unit: Tensor, output_activation: str
     ) -> None:
         super().__init__()
         self.body = body
         self.bias = nn.Parameter(marginal_bias(x_mean, output_activation))
         self.activation = {
-            "identity": Outward(x_mean, x_std),
+            "identity": Outward(x_mean, x_unit),
             "sigmoid": nn.Sigmoid(),
             "tanh": nn.Tanh(),
         }[output_activation]
