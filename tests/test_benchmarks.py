@@ -1,11 +1,14 @@
 """The benchmarks: methods train and can be measured, measures measure, no run is made twice."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+
+from sklearn_bigan import BiGANTransformer, _learning
 
 # What is trained here for a moment converges nowhere, nor need it.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -235,3 +238,16 @@ def test_neighbourhoods_are_worth_what_their_rows_have_in_common(module):
     mixed = np.random.default_rng(0).permutation(y)
     assert neighbors.purity(graph, mixed, steps=5) < 0.6
     assert neighbors.spreading(graph, mixed) < 0.6
+
+
+def test_one_unit_is_the_estimator_that_counts_columns_as_they_vary(module, monkeypatch):
+    units = module("units")
+    monkeypatch.setattr(units, "BiGANTransformer", partial(BiGANTransformer, max_epochs=1))
+    setting = {"data": "wine", "standardised": False, "seed": 0}
+    one, default, pca = (
+        units.run({**setting, "method": method}, Path())
+        for method in ("one unit", "default", "pca")
+    )
+    assert one != default
+    assert pca["score"] > 0.999  # of what varies nearly all is in one column
+    assert _learning.MOST_TIMES_MEDIAN == 3
