@@ -3,7 +3,7 @@
 The rows are sorted by their class, the worst order that a file of them may have. One block is
 shuffled as a whole; of several, each has 64 spans of consecutive rows from all over the file.
 
-    python benchmarks/blocks.py mnist [--device cuda --jobs 4]
+    python benchmarks/blocks.py digits [--device cuda --jobs 4]
 """
 
 import argparse
