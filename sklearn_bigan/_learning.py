@@ -44,8 +44,8 @@ LEAST_STD, MOST_STD = 1e-16, 1e16
 # Where all columns have the same unit hardly any has more: pixels of digits 1.5, of MNIST 2.4.
 MOST_TIMES_MEDIAN = 3.0
 
-# What varies less, as a share of what varies most, is rounding, and no column to compare with.
-ROUNDING = 1e-6
+# What varies less, as a share of its own mean, or of the column that varies most, is rounding.
+ROUNDING, ROUNDING_BESIDE_OTHERS = 1e-9, 1e-12
 
 # The parameters that the net knows by the same name.
 TRAINING = (
@@ -217,7 +217,7 @@ def _units(rows: np.ndarray, mean: np.ndarray, *, shared: bool) -> np.ndarray:
     """
     variances = sum(np.square(x - mean).sum(axis=0) for x in _chunks(rows)) / len(rows)
     std = math.sqrt(variances.mean())
-    if std <= 1e-9 * np.abs(mean).max():
+    if std <= ROUNDING * np.abs(mean).max():
         return np.ones(len(mean), dtype=np.float32)
     if not LEAST_STD <= std <= MOST_STD:
         raise ValueError(
@@ -226,7 +226,8 @@ def _units(rows: np.ndarray, mean: np.ndarray, *, shared: bool) -> np.ndarray:
             f"with StandardScaler."
         )
     stds = np.sqrt(variances)
-    most = MOST_TIMES_MEDIAN * np.median(stds[stds > ROUNDING * stds.max()])
+    rounding = np.maximum(ROUNDING * np.abs(mean), ROUNDING_BESIDE_OTHERS * stds.max())
+    most = MOST_TIMES_MEDIAN * np.median(stds[stds > rounding])
     excess = np.ones(len(stds)) if shared else np.maximum(1, stds / most)
     return (excess * np.sqrt(np.square(stds / excess).mean())).astype(np.float32)
 

@@ -27,7 +27,7 @@ def bigan(prior: str = "normal"):
         image_shape=None,
         network="mlp",
     )
-    return make_bigan(blueprint, torch.zeros(5), torch.full((5,), 1.0)).eval()
+    return make_bigan(blueprint, torch.zeros(5), torch.ones(5)).eval()
 
 
 def noise() -> Noise:

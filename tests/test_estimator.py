@@ -301,13 +301,14 @@ def test_codes_are_the_same_whatever_the_scale_of_the_rows(small_digits):
     assert large.score(unit * X) == small.score(X)
 
 
-def test_a_column_of_a_table_counts_for_three_times_the_median_one_at_most():
-    stds = np.full(64, 0.0005)
-    stds[0] = 0.5
-    X = np.array([[1], [-1]]) * stds
+@pytest.mark.parametrize("times", [1e3, 1e9])  # lengths and areas; shares, and seconds since 1970
+def test_a_column_of_a_table_counts_for_three_times_the_median_one_at_most(times):
+    stds = np.zeros(64)  # most columns are constant, and none to compare with
+    stds[:4] = 0.5, 0.5, 0.5, times / 2
+    X = 1 + np.array([[1], [-1]]) * stds
     units = bigan(max_epochs=0).fit(X).net_.x_unit
-    common = 0.0005 * np.sqrt((63 + 3**2) / 64)
-    np.testing.assert_allclose(units, common * np.where(stds == 0.5, 1000 / 3, 1), rtol=1e-6)
+    common = 0.5 * np.sqrt((3 + 3**2) / 64)
+    np.testing.assert_allclose(units, common * np.where(stds > 0.5, times / 3, 1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("settings", [{"output_activation": "sigmoid"}, {"image_shape": (8, 8)}])
