@@ -1,6 +1,7 @@
 """Who is put side by side in `peers.py`: ways to train networks of one size on a table.
 
     bigan                BiGANTransformer, BiGAN as published
+    bigan_compiled       the same with compile=True
     default              BiGANTransformer as it comes, at the same width of layers
     textbook             the loop of a tutorial: D's step on fresh pairs, then E's and G's step on
                          fresh pairs; batches are slices of a shuffled tensor
@@ -11,7 +12,7 @@
     pyod_alad            PyOD's ALAD, of BiGAN's family, with two discriminators more
     pythae_vae           pythae's VAE and its trainer
 
-All have two hidden layers of 256 in every network and batches of 128. The first five train the same
+All have two hidden layers of 256 in every network and batches of 128. The first six train the same
 networks. The last two are left out where they are not installed (`pip install pyod pythae`).
 """
 
@@ -278,6 +279,7 @@ def quiet() -> Iterator[None]:
 
 CONTENDERS: dict[str, Callable[[int], Any]] = {
     "bigan": lambda k: Ours(k, **BIGAN),
+    "bigan_compiled": lambda k: Ours(k, **BIGAN, compile=True),
     "default": lambda k: Ours(k),
     "textbook": lambda k: Textbook(k, slices),
     "textbook_dataloader": lambda k: Textbook(k, loaded),

@@ -4,7 +4,7 @@ The floor of a training step are its matrix products and convolutions (see `prod
 biases, normalisation, activations, losses, optimizers, batches, autograd and Python. Steps and
 floors are timed in turns, on one thread; a figure is the median of the rounds' ratios.
 
-    tables      steps on tables: BiGAN and ALI as published, and the default recipe
+    tables      steps on tables: BiGAN and ALI as published, and the default recipe; compiled, too
     images      steps on images, and the memory of a process that trains and does nothing else
     transform   `transform` over a bare chunked forward, and of one row over a call of the encoder
     profile     what the rest of a step is spent on
@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "ali": {**PUBLISHED, "learning_rate": 2e-4, "posterior": "gaussian"},
     "default": {},
 }
+# Steps until one is compiled.
+COMPILING_STEPS = 2
 # Columns, width of both hidden layers, rows in a batch.
 TABLES = [
     *((784, width, 128) for width in (128, 256, 512, 1024, 2048)),
@@ -77,10 +80,10 @@ def now(device: str) -> float:
 
 
 class StepClock(Callback):
-    """Seconds from the first step's begin to the last step's end, and what is to run meanwhile."""
+    """Seconds of so many steps, the last of an epoch, and what is to run meanwhile."""
 
-    def __init__(self, n_steps: int, profiler: Any = None) -> None:
-        self.n_steps = n_steps
+    def __init__(self, n_before: int, n_steps: int, profiler: Any = None) -> None:
+        self.n_before, self.n_steps = n_before, n_steps
         self.profiler = profiler
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
@@ -88,8 +91,8 @@ class StepClock(Callback):
         self.n_done = 0
 
     def on_batch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Start at the first."""
-        if self.n_done == 0:
+        """Start at the first of them."""
+        if self.n_done == self.n_before:
             if self.profiler is not None:
                 self.profiler.start()
             self.start = now(net.device)
@@ -97,7 +100,7 @@ class StepClock(Callback):
     def on_batch_end(self, net: Any, **kwargs: Any) -> None:
         """Stop at the last."""
         self.n_done += 1
-        if self.n_done == self.n_steps:
+        if self.n_done == self.n_before + self.n_steps:
             self.seconds = now(net.device) - self.start
             if self.profiler is not None:
                 self.profiler.stop()
@@ -106,11 +109,15 @@ class StepClock(Callback):
 class Training:
     """An untrained net of some recipe, and rows of noise for it."""
 
-    def __init__(self, n_features: int, batch: int, device: str, **parameters: Any) -> None:
+    def __init__(
+        self, n_features: int, batch: int, device: str, compiled: bool = False, **parameters: Any
+    ) -> None:
         self.estimator = BiGANTransformer(
             batch_size=batch, max_epochs=0, random_state=0, device=device, **parameters
         )
         self.n_features = n_features
+        self.compiled = compiled
+        self.n_before = COMPILING_STEPS if compiled else 0
         self.net = self.fresh_net()
         self.step_rows = self.net.rows_a_batch
 
@@ -119,18 +126,19 @@ class Training:
         return clone(self.estimator).fit(noise(2, self.n_features)).net_
 
     def rows(self, n_steps: int) -> np.ndarray:
-        """Return rows for so many steps."""
-        return noise(n_steps * self.step_rows, self.n_features)
+        """Return rows for so many steps, and for those before."""
+        return noise((self.n_before + n_steps) * self.step_rows, self.n_features)
 
     def floor(self) -> list[Callable[[], Any]]:
         """Return the products of one step."""
-        return floor(self.fresh_net, self.rows(1))
+        return floor(self.fresh_net, noise(self.step_rows, self.n_features))
 
     def seconds(self, rows: np.ndarray, profiler: Any = None) -> float:
         """Return what one step takes, of an epoch over the rows."""
-        clock = StepClock(len(rows) // self.step_rows, profiler)
+        n_steps = len(rows) // self.step_rows - self.n_before
+        clock = StepClock(self.n_before, n_steps, profiler)
         self.net.callbacks_.append(("clock", clock))
-        train(self.net, rows, epochs=1, settle=False)
+        train(self.net, rows, epochs=1, settle=False, compiled=self.compiled)
         self.net.callbacks_.pop()
         return clock.seconds / clock.n_steps
 
@@ -170,18 +178,20 @@ def step_over_floor(training: Training, n_steps: int) -> Figures:
     rows = training.rows(n_steps)
 
     def run() -> None:
-        for product in products:
-            product()
+        for multiply in products:
+            multiply()
 
     device = training.net.device
     figures = over(partial(training.seconds, rows), partial(seconds, run, n_steps, device), ROUNDS)
     return {**figures, "products": len(products), "steps": n_steps}
 
 
-def table_training(recipe: str, n_features: int, width: int, batch: int, device: str) -> Training:
+def table_training(
+    recipe: str, n_features: int, width: int, batch: int, device: str, compiled: bool = False
+) -> Training:
     """Return a net for a table."""
     settings = {"n_components": COMPONENTS[n_features], "hidden_layer_sizes": (width, width)}
-    return Training(n_features, batch, device, **settings, **RECIPES[recipe])
+    return Training(n_features, batch, device, compiled, **settings, **RECIPES[recipe])
 
 
 def enough(training: Training) -> int:
@@ -192,14 +202,14 @@ def enough(training: Training) -> int:
 
 
 def tables(device: str) -> Figures:
-    """Measure every recipe on every table."""
-    figures: Figures = {recipe: {} for recipe in RECIPES}
-    for recipe in RECIPES:
-        for n_features, width, batch in TABLES:
-            training = table_training(recipe, n_features, width, batch, device)
-            name = named(n_features, width, batch)
-            figures[recipe][name] = step_over_floor(training, enough(training))
-            print(recipe, name, figures[recipe][name], flush=True)
+    """Measure every recipe on every table, as it comes and compiled."""
+    figures: Figures = {}
+    for recipe, compiled in product(RECIPES, (False, True)):
+        found = figures[f"{recipe}, compiled" if compiled else recipe] = {}
+        for shape in TABLES:
+            training = table_training(recipe, *shape, device, compiled)
+            found[named(*shape)] = step_over_floor(training, enough(training))
+            print(recipe, compiled, named(*shape), found[named(*shape)], flush=True)
     return figures
 
 

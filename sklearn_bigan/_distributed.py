@@ -7,7 +7,7 @@ averaged. `torchrun` starts the processes, and they find one another by torch.di
 
 import atexit
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -62,9 +62,10 @@ class Group:
                 f"fewer processes."
             )
 
-    def average(self, tensors: list[Tensor]) -> None:
+    def average(self, tensors: Iterable[Tensor]) -> None:
         """Put the mean over the processes in place of each tensor; all of them travel as one."""
         if self.size > 1:
+            tensors = list(tensors)
             flat = torch.cat([tensor.flatten() for tensor in tensors])
             dist.all_reduce(flat)
             means = torch.split(flat.div_(self.size), [tensor.numel() for tensor in tensors])

@@ -70,6 +70,7 @@ class LearningMixin(BaseEstimator):
     callbacks: list[Any] | None
     random_state: int | np.random.RandomState | None
     verbose: int
+    compile: bool
     learning_rate: float
     early_stopping: bool
     validation_fraction: float
@@ -118,7 +119,14 @@ class LearningMixin(BaseEstimator):
                 if forget and self.early_stopping
                 else None
             )
-            complaints = train(self.net_, rows, epochs, settle=forget, patience=patience)
+            complaints = train(
+                self.net_,
+                rows,
+                epochs,
+                settle=forget,
+                patience=patience,
+                compiled=self.compile,
+            )
         # What was learned stays, even where warnings are errors.
         for complaint in complaints:
             warnings.warn(complaint, ConvergenceWarning, stacklevel=4)  # whoever called fit

@@ -142,7 +142,7 @@ class BiGANNet(NeuralNet):
         weights_of_terms = self.cycle_weight, self.latent_cycle_weight, self.consistency_weight
         figures = self.gradients_(batch, encoder_generator_moves, *weights_of_terms)
         self.group_.average(
-            [weight.grad for weight in self.module_.parameters() if weight.grad is not None]
+            weight.grad for weight in self.module_.parameters() if weight.grad is not None
         )
         self.notify(
             "on_grad_computed",
@@ -160,6 +160,7 @@ class BiGANNet(NeuralNet):
 
     def gradients(
         self,
+        noise: Noise,
         batch: Tensor,
         encoder_generator_moves: bool,
         cycle_weight: float,
@@ -168,7 +169,6 @@ class BiGANNet(NeuralNet):
     ) -> dict[str, Tensor]:
         """Leave both players' gradients on their weights, and return the step's figures."""
         encoder, generator = self.module_.encoder, self.module_.generator
-        noise = self.noise_.shared(self.group_.rank, self.group_.size)
 
         # Draw z ~ p(z). A row's partner, x', comes from its neighbourhood: the other half of the
         # batch. Without neighbours it is the row itself. Of images E is shown views, of rows and
@@ -323,7 +323,7 @@ class BiGANNet(NeuralNet):
             having = [names for names in sums if name in names]
             total = torch.stack([sums[names][names.index(name)] for names in having]).sum()
             means[name] = total / sum(n_rows[names] for names in having)
-        self.group_.average(list(means.values()))
+        self.group_.average(means.values())
         state = self.look_at(self.module_)._asdict()
         figures = torch.stack([*means.values(), *state.values()]).cpu().tolist()
         recorded = dict(zip([*means, *state], figures, strict=True))

@@ -1,10 +1,19 @@
 """Random numbers for the rows of a batch, from a private generator."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Request(NamedTuple):
+    """What was asked for."""
+
+    draw: Callable[..., Tensor]
+    n_rows: int
+    shape: tuple[int, ...]
 
 
 class Noise:
@@ -34,15 +43,41 @@ class Noise:
 
     def normal(self, n_rows: int, *shape: int) -> Tensor:
         """Draw from N(0, 1), (n_rows, *shape)."""
-        return self._part(torch.randn, n_rows, shape)
+        return self.answer(Request(torch.randn, n_rows, shape))
 
     def uniform(self, n_rows: int, *shape: int) -> Tensor:
         """Draw from U(0, 1), (n_rows, *shape)."""
-        return self._part(torch.rand, n_rows, shape)
+        return self.answer(Request(torch.rand, n_rows, shape))
 
-    def _part(self, draw: Callable[..., Tensor], n_rows: int, shape: tuple[int, ...]) -> Tensor:
-        size = (n_rows * self.size, *shape)
-        return part(draw(size, generator=self.generator, device=self.device), self.rank, self.size)
+    def answer(self, request: Request) -> Tensor:
+        """Draw what is asked for, (n_rows, *shape)."""
+        size = (request.n_rows * self.size, *request.shape)
+        draws = request.draw(size, generator=self.generator, device=self.device)
+        return part(draws, self.rank, self.size)
+
+
+class Overheard(Noise):
+    """The same source, and a list of what it was asked for."""
+
+    def __init__(self, noise: Noise) -> None:
+        vars(self).update(vars(noise))
+        self.requests: list[Request] = []
+
+    def answer(self, request: Request) -> Tensor:
+        """Draw, and remember the request."""
+        self.requests.append(request)
+        return super().answer(request)
+
+
+class Drawn(Noise):
+    """Hands out what was drawn before, in that order."""
+
+    def __init__(self, draws: Iterable[Tensor]) -> None:
+        self.draws = iter(draws)
+
+    def answer(self, request: Request) -> Tensor:
+        """Return the next of the draws."""
+        return next(self.draws)
 
 
 def part(rows: Tensor, rank: int, size: int) -> Tensor:

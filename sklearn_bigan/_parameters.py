@@ -51,6 +51,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "warm_start": ["boolean"],
     "device": [str],
     "precision": [StrOptions({"auto", *PRECISIONS})],
+    "compile": ["boolean"],
     "callbacks": [list, tuple, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],

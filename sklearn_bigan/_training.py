@@ -2,15 +2,18 @@
 
 import copy
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sklearn_bigan._averaging import fit_prior
 from sklearn_bigan._blocks import BLOCK_ROWS, Blocks, as_float32
+from sklearn_bigan._compiling import Compiler
 from sklearn_bigan._device import mixed_precision
 from sklearn_bigan._distributed import Group
 from sklearn_bigan._health import PROBE_ROWS, complaints
@@ -41,6 +44,7 @@ def train(
     *,
     settle: bool,
     patience: Patience | None = None,
+    compiled: bool = False,
 ) -> list[str]:
     """Take the net through `epochs` passes over the rows; if that fails, it is as before.
 
@@ -57,6 +61,8 @@ def train(
         half of the way, and batch statistics and clusters are those of these rows.
     patience : Patience or None
         When to stop before that, by rows that are held out.
+    compiled : bool
+        Whether a step's gradients are computed by code that is compiled for it.
 
     Returns
     -------
@@ -93,11 +99,7 @@ def train(
         paired = net.n_neighbors > 0 and net.blueprint.joint and epochs != 0
         net.graphs_ = BlockGraphs(blocks, net.n_neighbors, graph, net.x_unit) if paired else None
         net.probe_ = blocks.sample(PROBE_ROWS), probe
-        # What is not ours may do more than a recording sees; what waits for others is not recorded.
-        recorded = isinstance(net.blueprint.network, str) and group.size == 1
-        net.gradients_ = net.gradients
-        if recorded:
-            net.gradients_ = Recorder(net.gradients, net.module_, net.noise_.generator, device)
+        net.gradients_ = gradients_of(net, compiled)
         if held_out is not None and patience is not None:
             aside = torch.from_numpy(as_float32(rows[held_out])).to(device)
             net.watch_ = HeldOut(aside, blocks.mean(), patience.n_epochs)
@@ -126,6 +128,27 @@ def length(n_rows: int, *, of_images: bool) -> int:
     first = min(n_rows, FIRST_ROWS)
     updates = UPDATES_PER_FIRST_ROW * first + UPDATES_PER_ROW * (n_rows - first)
     return min(updates, MOST_IMAGE_UPDATES if of_images else MOST_UPDATES)
+
+
+def gradients_of(net: BiGANNet, compiled: bool) -> Callable[..., dict[str, Tensor]]:
+    """Return what leaves a batch's gradients on the weights: compiled, recorded or as it is."""
+    blueprint, group = net.blueprint, net.group_
+    # What is not ours may do more than a recording sees; what waits for others is not recorded.
+    recorded = isinstance(blueprint.network, str) and group.size == 1
+    step: Callable[..., dict[str, Tensor]] = net.gradients
+    if compiled and recorded and blueprint.draws_privately:
+        step = Compiler(step, net.module_)
+    elif compiled:
+        warnings.warn(
+            "compile=True has no effect: only network='mlp' and 'dcgan' can be compiled, in one "
+            "process. Training goes on without.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    step = partial(step, net.noise_.shared(group.rank, group.size))
+    if recorded:
+        step = Recorder(step, net.module_, net.noise_.generator, net.blocks_.device)
+    return step
 
 
 def take_steps(net: BiGANNet, epochs: int | None, settle: bool, seed: int) -> None:

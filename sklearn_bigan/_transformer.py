@@ -144,6 +144,12 @@ class BiGANTransformer(
         What the networks' layers multiply in while they train; weights and all else stay in
         float32. "auto" is "bfloat16" where `image_shape` is given and a CUDA device has units for
         it, else "float32".
+    compile : bool, default=False
+        Whether torch compiles the step, anew in each call of `fit` or `partial_fit`. That takes
+        some five to twenty seconds, on the CPU with a C++ compiler, and pays where training takes
+        minutes: steps by layers of 256 take a sixth to a third less, of 1024 a twentieth. Results
+        differ by rounding. Of the networks "mlp" and "dcgan", in one process; others, and where it
+        fails, are trained without, with a warning.
     callbacks : list of skorch callbacks or None, default=None
         Called in `fit`, as `skorch.NeuralNet` takes them; each fit uses a deep copy. The learning
         rate is set here at every step, whatever a callback sets; and those that keep weights keep
@@ -254,6 +260,7 @@ class BiGANTransformer(
         warm_start: bool = False,
         device: str = "auto",
         precision: str = "auto",
+        compile: bool = False,
         callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -286,6 +293,7 @@ class BiGANTransformer(
         self.warm_start = warm_start
         self.device = device
         self.precision = precision
+        self.compile = compile
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose

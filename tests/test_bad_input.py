@@ -149,6 +149,7 @@ BAD_PARAMETERS = [
     ("device", "nowhere:0"),
     ("device", "cuda:99"),
     ("precision", "float16"),
+    ("compile", "yes"),
     ("callbacks", "early_stopping"),
     ("random_state", "seed"),
     ("verbose", -1),

@@ -217,6 +217,26 @@ np.testing.assert_array_equal(codes(), expected)
 
 
 @on_cuda
+@pytest.mark.parametrize("network", [None, "dcgan"])
+def test_steps_are_compiled_and_recorded(run, network):
+    run(
+        "cuda",
+        f"""
+import warnings
+warnings.simplefilter("error", RuntimeWarning)
+parameters = {{"network": {network!r}, "image_shape": (8, 8)}} if {network!r} else {{}}
+def trained(**more):
+    return BiGANTransformer(**{{**SETTINGS, "max_epochs": 4}}, **parameters, **more).fit(X)
+plain, compiled, again = trained(), trained(compile=True), trained(compile=True)
+np.testing.assert_array_equal(compiled.transform(X), again.transform(X))
+losses = [[epoch["discriminator_loss"] for epoch in e.history_] for e in (plain, compiled)]
+np.testing.assert_allclose(*losses, rtol=0.05)
+assert (plain.transform(X) != compiled.transform(X)).any()
+""",
+    )
+
+
+@on_cuda
 def test_a_step_that_waits_for_the_device_is_taken_all_the_same(run):
     run(
         "cuda",
@@ -224,9 +244,9 @@ def test_a_step_that_waits_for_the_device_is_taken_all_the_same(run):
 from unittest.mock import patch
 from sklearn_bigan._net import BiGANNet
 step = BiGANNet.gradients
-def waiting(net, batch, *settings):
+def waiting(net, noise, batch, *settings):
     batch.sum().item()
-    return step(net, batch, *settings)
+    return step(net, noise, batch, *settings)
 expected = BiGANTransformer(**SETTINGS).fit(X).transform(X)
 with patch.object(BiGANNet, "gradients", waiting), warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", RuntimeWarning)

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -15,6 +16,7 @@ def test_steps_are_timed(module, monkeypatch):
     monkeypatch.setattr(gpu, "TABLE", {"hidden_layer_sizes": (8,)})
     kept = {name: (32, {"hidden_layer_sizes": (8,)}) for name in list(gpu.STEPS)[1:6:4]}
     monkeypatch.setattr(gpu, "STEPS", kept)
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs: graph)
     figures = gpu.steps()
     assert set(figures["default, 784 columns"]) == set(gpu.WAYS)
     assert all(value > 0 for value in figures["default, 784 columns"].values())

@@ -20,6 +20,7 @@ LAYERS = {
     "_averaging": ENGINE,
     "_batches": ENGINE,
     "_blocks": ENGINE,
+    "_compiling": ENGINE,
     "_device": ENGINE,
     "_distributed": ENGINE,
     "_gradients": ENGINE,

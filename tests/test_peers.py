@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -13,12 +14,14 @@ def peers(module, monkeypatch):
     for name, value in {"ROWS": 256, "EPOCHS": 1, "ROUNDS": 2, "MANY_ROWS": 40}.items():
         monkeypatch.setattr(found, name, value)
     monkeypatch.setattr(found, "ONE_ROW_CALLS", 2)
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs: graph)
     return found
 
 
 # The width of what `predict` gives; None: a score.
 WIDTHS = {
     "bigan": 3,
+    "bigan_compiled": 3,
     "default": 3,
     "textbook": 3,
     "textbook_dataloader": 3,
@@ -49,7 +52,7 @@ def test_a_contender_learns_and_answers(peers, name):
     assert isinstance(peers.pickled(contender.model), int)
 
 
-@pytest.mark.parametrize("name", ["default", "textbook", "textbook_dataloader", "stock_skorch"])
+@pytest.mark.parametrize("name", list(WIDTHS)[1:6])
 def test_ours_and_the_loops_train_networks_of_one_size(peers, name):
     sizes = []
     for contender in (peers.CONTENDERS["bigan"](3), peers.CONTENDERS[name](3)):
@@ -78,7 +81,7 @@ def test_ratios_are_the_rounds_own(peers):
 
 
 def test_everything_is_measured_of_each(peers):
-    names = ["bigan", "default", "textbook"]
+    names = ["bigan", "bigan_compiled", "default", "textbook"]
     figures = json.loads(json.dumps(peers.measure(6, 3, names)))
     kinds = {"parameters", "training", "predict", "one_row_seconds", "pickle_bytes"}
     assert figures.keys() == kinds

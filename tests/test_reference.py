@@ -247,6 +247,17 @@ RECIPES = {
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_every_step_is_the_references(recipe, monkeypatch):
+    follow(recipe, monkeypatch)
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_too(monkeypatch):
+    # Did it give up, the warning would be an error.
+    follow(DEFAULT, monkeypatch, compiled=True)
+
+
+def follow(recipe, monkeypatch, *, compiled=False):
+    """Take fifty steps beside the reference, ten on images, five with dropout."""
     of_images, with_dropout = "image_shape" in recipe, "network" in recipe
     n_rows, n_columns = (40, 64) if of_images else (80, 6)  # five batches
     n_epochs = 1 if with_dropout else 2 if of_images else 10
@@ -259,5 +270,5 @@ def test_every_step_is_the_references(recipe, monkeypatch):
     net.module_.double()
     net.averaged_.double()
     with float64(monkeypatch):
-        train(net, rows, epochs=n_epochs, settle=True)
+        train(net, rows, epochs=n_epochs, settle=True, compiled=compiled)
     assert net.n_steps_ == 5 * n_epochs

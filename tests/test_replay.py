@@ -135,9 +135,9 @@ def test_a_step_that_cannot_be_recorded_is_taken_all_the_same(small_digits, monk
 
     step = BiGANNet.gradients
 
-    def waiting(net, batch, *settings):
+    def waiting(net, noise, batch, *settings):
         batch.sum().item()
-        return step(net, batch, *settings)
+        return step(net, noise, batch, *settings)
 
     monkeypatch.setattr(BiGANNet, "gradients", waiting)
     with pytest.warns(RuntimeWarning, match="could not be recorded"):
