@@ -213,8 +213,8 @@ def _plainly_valid(X: Any, fitted: BaseEstimator) -> bool:
     named = hasattr(fitted, "feature_names_in_")
     if named or X.shape[1] != getattr(fitted, "n_features_in_", None):
         return False
-    with np.errstate(over="ignore"):
-        return bool(np.isfinite(X.sum()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.add.reduce(X, axis=None))
 
 
 def _units(rows: np.ndarray, mean: np.ndarray, *, shared: bool) -> np.ndarray:

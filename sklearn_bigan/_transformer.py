@@ -372,7 +372,7 @@ class BiGANTransformer(
         if features not in FEATURES:  # it may have been set since fit
             self._validate_params()
 
-        encoder = self._module.encoder
+        encoder = self.net_.averaged_.encoder
 
         def encode(x: Tensor) -> Tensor:
             if features == "latent":
