@@ -12,8 +12,8 @@
     pyod_alad            PyOD's ALAD, of BiGAN's family, with two discriminators more
     pythae_vae           pythae's VAE and its trainer
 
-All have two hidden layers of 256 in every network and batches of 128. The first six train the same
-networks. The last two are left out where they are not installed (`pip install pyod pythae`).
+All have the same two hidden layers in every network, and batches of 128. The first six train the
+same networks. The last two are left out where they are not installed (`pip install pyod pythae`).
 """
 
 import contextlib
@@ -23,6 +23,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,22 +41,23 @@ from sklearn_bigan._learning import TRAINING
 from sklearn_bigan._net import BiGANNet
 from sklearn_bigan._training import train
 
-BATCH, WIDTHS, LEARNING_RATE = 128, (256, 256), 2e-4
+BATCH, LEARNING_RATE = 128, 2e-4
 BIGAN = PUBLISHED | {"learning_rate": LEARNING_RATE}
+
+Widths = tuple[int, int]  # of the hidden layers
 
 
 class Ours:
     """BiGANTransformer. `predict` gives codes, as of the others unless they say otherwise."""
 
-    def __init__(self, n_components: int, **recipe: Any) -> None:
+    def __init__(self, n_components: int, widths: Widths, **recipe: Any) -> None:
         self.n_components = n_components
-        self.recipe = recipe
+        self.recipe = {"hidden_layer_sizes": widths, **recipe}
 
     def fit(self, X: np.ndarray, n_epochs: int) -> None:
         """Train from scratch."""
         self.model = BiGANTransformer(
             self.n_components,
-            hidden_layer_sizes=WIDTHS,
             batch_size=BATCH,
             max_epochs=n_epochs,
             device="cpu",
@@ -72,13 +74,15 @@ class Ours:
 class Textbook:
     """The loop that a tutorial on BiGAN has, on the networks that the estimator makes."""
 
-    def __init__(self, n_components: int, batches: Callable[[Tensor], Iterable[Tensor]]) -> None:
-        self.n_components = n_components
+    def __init__(
+        self, n_components: int, widths: Widths, batches: Callable[[Tensor], Iterable[Tensor]]
+    ) -> None:
+        self.n_components, self.widths = n_components, widths
         self.batches = batches
 
     def fit(self, X: np.ndarray, n_epochs: int) -> None:
         """Train from scratch, with torch's Adam as it comes but for the betas of both papers."""
-        self.model = module = fresh_net(X, self.n_components).module_.train()
+        self.model = module = fresh_net(X, self.n_components, self.widths).module_.train()
         self.networks = [module]
         E, G, D = module.encoder, module.generator, module.discriminator
         betas = (0.5, 0.999)
@@ -143,12 +147,12 @@ class StockNet(BiGANNet):
 class StockSkorch:
     """A skorch net that overrides no more than what a step is."""
 
-    def __init__(self, n_components: int) -> None:
-        self.n_components = n_components
+    def __init__(self, n_components: int, widths: Widths) -> None:
+        self.n_components, self.widths = n_components, widths
 
     def fit(self, X: np.ndarray, n_epochs: int) -> None:
         """Train from scratch."""
-        net = fresh_net(X, self.n_components)
+        net = fresh_net(X, self.n_components, self.widths)
         names = ("lr", "cycle_weight", "n_neighbors", "augmentations", "precision", *TRAINING)
         self.model = StockNet(
             net.blueprint,
@@ -168,9 +172,9 @@ class StockSkorch:
         return NeuralNet.predict(self.model, X)
 
 
-def fresh_net(X: np.ndarray, n_components: int) -> BiGANNet:
+def fresh_net(X: np.ndarray, n_components: int, widths: Widths) -> BiGANNet:
     """Return the untrained net of the published BiGAN."""
-    ours = Ours(n_components, **BIGAN)
+    ours = Ours(n_components, widths, **BIGAN)
     ours.fit(X, 0)
     return ours.model.net_
 
@@ -178,13 +182,13 @@ def fresh_net(X: np.ndarray, n_components: int) -> BiGANNet:
 class MLPAutoencoder:
     """MLPRegressor through a layer of n_components; `predict` reconstructs, it has no codes."""
 
-    def __init__(self, n_components: int) -> None:
-        self.n_components = n_components
+    def __init__(self, n_components: int, widths: Widths) -> None:
+        self.n_components, self.widths = n_components, widths
 
     def fit(self, X: np.ndarray, n_epochs: int) -> None:
         """Train from scratch."""
         self.model = MLPRegressor(
-            hidden_layer_sizes=(*WIDTHS, self.n_components, *WIDTHS[::-1]),
+            hidden_layer_sizes=(*self.widths, self.n_components, *self.widths[::-1]),
             batch_size=BATCH,
             max_iter=n_epochs,
             n_iter_no_change=n_epochs + 1,
@@ -203,11 +207,11 @@ class MLPAutoencoder:
 class PyodALAD:
     """PyOD's ALAD, whose "epoch" is one batch; `predict` scores by both networks and a D."""
 
-    def __init__(self, n_components: int) -> None:
+    def __init__(self, n_components: int, widths: Widths) -> None:
         from pyod.models.alad import ALAD
 
         layers = dict.fromkeys(
-            [f"{part}_layers" for part in ("enc", "dec", "disc_xx", "disc_zz", "disc_xz")], WIDTHS
+            [f"{part}_layers" for part in ("enc", "dec", "disc_xx", "disc_zz", "disc_xz")], widths
         )
         self.make = lambda n_batches: ALAD(
             latent_dim=n_components, batch_size=BATCH, epochs=n_batches, device="cpu", **layers
@@ -227,17 +231,17 @@ class PyodALAD:
 class PythaeVAE:
     """pythae's VAE, its layers replaced by ours in width, in its training pipeline."""
 
-    def __init__(self, n_components: int) -> None:
+    def __init__(self, n_components: int, widths: Widths) -> None:
         import pythae.models
         import pythae.pipelines
         import pythae.trainers
 
         self.pythae = pythae
-        self.n_components = n_components
+        self.n_components, self.widths = n_components, widths
 
     def fit(self, X: np.ndarray, n_epochs: int) -> None:
         """Train from scratch; what pythae prints is kept off the screen."""
-        n_features, (first, second) = X.shape[1], WIDTHS
+        n_features, (first, second) = X.shape[1], self.widths
         config = self.pythae.models.VAEConfig((n_features,), self.n_components)
         model = self.pythae.models.VAE(config)
         E, G = model.encoder, model.decoder
@@ -277,12 +281,12 @@ def quiet() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-CONTENDERS: dict[str, Callable[[int], Any]] = {
-    "bigan": lambda k: Ours(k, **BIGAN),
-    "bigan_compiled": lambda k: Ours(k, **BIGAN, compile=True),
-    "default": lambda k: Ours(k),
-    "textbook": lambda k: Textbook(k, slices),
-    "textbook_dataloader": lambda k: Textbook(k, loaded),
+CONTENDERS: dict[str, Callable[[int, Widths], Any]] = {
+    "bigan": partial(Ours, **BIGAN),
+    "bigan_compiled": partial(Ours, **BIGAN, compile=True),
+    "default": Ours,
+    "textbook": partial(Textbook, batches=slices),
+    "textbook_dataloader": partial(Textbook, batches=loaded),
     "stock_skorch": StockSkorch,
     "mlp_autoencoder": MLPAutoencoder,
     "pyod_alad": PyodALAD,

@@ -12,7 +12,7 @@ and, of ratios, medians of the rounds' ratios, all with the least and the greate
 - `import_seconds`: of a fresh process, above one that imports nothing; `loaded`: which of some
   large packages are then loaded. What `import sklearn` loads by itself stands there, too.
 
-    python benchmarks/peers.py [table images imports]
+    python benchmarks/peers.py [small table images imports]
 """
 
 import argparse
@@ -33,12 +33,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from contenders import BATCH, CONTENDERS, NEEDS, WIDTHS, installed, n_parameters
+from contenders import BATCH, CONTENDERS, NEEDS, Widths, installed, n_parameters
 from runs import RESULTS, provenance
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-SHAPES = {"table": (20, 8), "images": (784, 50)}  # columns, components
+# Columns, components, hidden layers.
+SHAPES = {
+    "small": (20, 8, (64, 64)),
+    "table": (20, 8, (256, 256)),
+    "images": (784, 50, (256, 256)),
+}
 ROWS, EPOCHS, ROUNDS = 32 * BATCH, 2, 5
 MANY_ROWS, ONE_ROW_CALLS = 100_000, 50
 OURS = ("bigan", "bigan_compiled", "default")
@@ -98,10 +103,10 @@ def timed(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def measure(n_columns: int, n_components: int, names: list[str]) -> dict[str, Any]:
+def measure(n_columns: int, n_components: int, widths: Widths, names: list[str]) -> dict[str, Any]:
     """All that is measured within this process, of one shape."""
     X, many = make(ROWS, n_columns), make(MANY_ROWS, n_columns)
-    peers = {name: CONTENDERS[name](n_components) for name in names}
+    peers = {name: CONTENDERS[name](n_components, widths) for name in names}
 
     def training(peer: Any, times: int) -> float:
         short = timed(lambda: peer.fit(X, 1))
@@ -144,9 +149,9 @@ def resident(what: str) -> float:
     return int(kilobytes) / 1024
 
 
-def peak(name: str, n_columns: int, n_components: int) -> float:
+def peak(name: str, n_columns: int, n_components: int, widths: Widths) -> float:
     """Memory of training, in MB, in a process that has done nothing else."""
-    peer, before = CONTENDERS[name](n_components), resident("VmRSS")
+    peer, before = CONTENDERS[name](n_components, widths), resident("VmRSS")
     peer.fit(make(ROWS, n_columns), 1)
     return resident("VmHWM") - before
 
@@ -177,7 +182,7 @@ def importing(modules: dict[str, str]) -> dict[str, Any]:
 def of_shape(shape: str) -> dict[str, Any]:
     """Measure all contenders that are installed on one shape."""
     names = [name for name in CONTENDERS if installed(name)]
-    figures = dict(zip(("columns", "components"), SHAPES[shape], strict=True))
+    figures = dict(zip(("columns", "components", "widths"), SHAPES[shape], strict=True))
     figures |= measure(*SHAPES[shape], names)
     figures["peak_megabytes"] = {
         name: round(float(in_a_process(__file__, "--peak", name, shape).split()[-1]), 1)
@@ -192,8 +197,7 @@ def imports() -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "table": lambda: of_shape("table"),
-    "images": lambda: of_shape("images"),
+    **{shape: partial(of_shape, shape) for shape in SHAPES},
     "imports": imports,
 }
 
@@ -215,7 +219,7 @@ def main() -> None:
             print(peak(name, *SHAPES[shape]))
             return
         about = provenance() | {"seed": 0, "threads": 1, "rounds": ROUNDS, "epochs": EPOCHS}
-        about |= {"rows": ROWS, "batch_size": BATCH, "hidden_layer_sizes": WIDTHS}
+        about |= {"rows": ROWS, "batch_size": BATCH}
         about["versions"] |= {p: version(p) for n, p in NEEDS.items() if installed(n)}
         path = RESULTS / "peers.json"
         for part in args.parts:

@@ -18,6 +18,8 @@ def peers(module, monkeypatch):
     return found
 
 
+HIDDEN = (256, 256)
+
 # The width of what `predict` gives; None: a score.
 WIDTHS = {
     "bigan": 3,
@@ -42,7 +44,7 @@ def test_a_contender_learns_and_answers(peers, name):
     if not peers.installed(name):
         pytest.skip("an optional peer")
     X = peers.make(256, 6)
-    contender = peers.CONTENDERS[name](3)
+    contender = peers.CONTENDERS[name](3, HIDDEN)
     contender.fit(X, 1)
     before = contender.predict(X)
     contender.fit(X, 3)
@@ -55,7 +57,7 @@ def test_a_contender_learns_and_answers(peers, name):
 @pytest.mark.parametrize("name", list(WIDTHS)[1:6])
 def test_ours_and_the_loops_train_networks_of_one_size(peers, name):
     sizes = []
-    for contender in (peers.CONTENDERS["bigan"](3), peers.CONTENDERS[name](3)):
+    for contender in (peers.CONTENDERS["bigan"](3, HIDDEN), peers.CONTENDERS[name](3, HIDDEN)):
         contender.fit(peers.make(256, 6), 1)
         sizes.append(peers.n_parameters(contender))
     # E and G with batch norm, D, and G's output bias, by hand
@@ -82,7 +84,7 @@ def test_ratios_are_the_rounds_own(peers):
 
 def test_everything_is_measured_of_each(peers):
     names = ["bigan", "bigan_compiled", "default", "textbook"]
-    figures = json.loads(json.dumps(peers.measure(6, 3, names)))
+    figures = json.loads(json.dumps(peers.measure(6, 3, HIDDEN, names)))
     kinds = {"parameters", "training", "predict", "one_row_seconds", "pickle_bytes"}
     assert figures.keys() == kinds
     assert all(list(figures[kind]) == names for kind in kinds)
