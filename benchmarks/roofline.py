@@ -5,6 +5,7 @@ biases, normalisation, activations, losses, optimizers, batches, autograd and Py
 floors are timed in turns, on one thread; a figure is the median of the rounds' ratios.
 
     tables      steps on tables: BiGAN and ALI as published, and the default recipe; compiled, too
+    compiling   seconds until a step is compiled
     images      steps on images, and the memory of a process that trains and does nothing else
     transform   `transform` over a bare chunked forward, and of one row over a call of the encoder
     profile     what the rest of a step is spent on
@@ -14,13 +15,15 @@ floors are timed in turns, on one thread; a figure is the median of the rounds' 
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -245,15 +248,41 @@ def images(device: str) -> Figures:
 
 def peak_megabytes(network: str) -> float:
     """Greatest resident memory of a process that trains on images of 32 x 32 x 3; on Linux."""
-    script = (
-        "import sys, torch; sys.path.insert(0, sys.argv[1]); torch.set_num_threads(1); "
-        "import roofline as r; training = r.image_training(sys.argv[2], (32, 32, 3), 'cpu'); "
+    kilobytes = in_a_process(
+        f"training = r.image_training({network!r}, (32, 32, 3), 'cpu'); "
         "training.seconds(training.rows(3)); "
         "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )
-    command = [sys.executable, "-c", script, str(Path(__file__).parent), network]
-    kilobytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return round(int(kilobytes) / 1024, 1)
+
+
+def in_a_process(script: str, **environment: str) -> str:
+    """Return what a fresh Python prints that knows this module as `r`."""
+    start = f"import sys, torch; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+    command = [
+        sys.executable,
+        "-c",
+        start + "torch.set_num_threads(1); import roofline as r; " + script,
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | environment
+    ).stdout
+
+
+def compiling(device: str) -> Figures:
+    """Time two short trainings in a process, in one that finds nothing compiled and in the next."""
+    shape = 64, 256, 128
+    script = (
+        f"training = r.table_training('default', *{shape}, {device!r}, True); "
+        "rows = training.rows(1); "
+        "print(*[r.seconds(lambda: training.seconds(rows), 1, 'cpu') for _ in range(2)])"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        took = [in_a_process(script, TORCHINDUCTOR_CACHE_DIR=folder).split() for _ in range(2)]
+    names = "first", "again", "in another process", "again there"
+    found = dict(zip(names, (round(float(s), 1) for s in chain(*took)), strict=True))
+    print(found, flush=True)
+    return {f"default, {named(*shape)}": found}
 
 
 def transform(device: str) -> Figures:
@@ -324,7 +353,13 @@ def kind(event: str) -> str:
     return next((name for name, kernels in KERNELS.items() if kernel in kernels), "other kernels")
 
 
-PARTS = {"tables": tables, "images": images, "transform": transform, "profile": profile}
+PARTS = {
+    "tables": tables,
+    "compiling": compiling,
+    "images": images,
+    "transform": transform,
+    "profile": profile,
+}
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ forward and back. They are traced once, and torch's compiler makes a few kernels
 between the products.
 """
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from sklearn_bigan._noise import Drawn, Noise, Overheard, Request
 # Steps that move D alone, and those that move E and G, too. Where a callback changes a weight there
 # would be no end of them.
 MOST_COMPILED = 2
+
+# torch's compiler keeps its state in the process, and takes no care of threads.
+_COMPILING = threading.Lock()
 
 Figures = dict[str, Tensor]
 Settings = tuple[float, ...]
@@ -91,12 +95,13 @@ class Compiler:
             names[:] = figures
             return [torch.stack(list(figures.values())), *(weight.grad for weight in self.weights)]
 
-        with self._unchanged():
-            graph = make_fx(step)(batch, *draws)
-        # The way back is in the graph. What the compiler warns of are its own old functions.
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Compiled(torch._inductor.compile(graph, [batch, *draws]), names)
+        with _COMPILING:
+            with self._unchanged():
+                graph = make_fx(step)(batch, *draws)
+            # The way back is in the graph. What the compiler warns of are its own old functions.
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return Compiled(torch._inductor.compile(graph, [batch, *draws]), names)
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:

@@ -16,6 +16,12 @@ from sklearn_bigan import BiGANTransformer
 collect_ignore = ["pretend_device.py", "on_device.py"]
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "module" in getattr(item, "fixturenames", ()):
+            item.add_marker("benchmark")
+
+
 @pytest.fixture(scope="session")
 def digits() -> np.ndarray:
     return (load_digits().data / 16).astype(np.float32)

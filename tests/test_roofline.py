@@ -178,6 +178,7 @@ def test_every_part_is_measured_and_kept_beside_the_others(module, monkeypatch, 
         monkeypatch.setattr(roofline, name, value)
     monkeypatch.setattr(roofline, "peak_megabytes", lambda network: 1.0)
     monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs: graph)
+    monkeypatch.setattr(roofline, "in_a_process", lambda script, **environment: "2.04 1.0\n")
     out = tmp_path / "roofline.json"
     for part in roofline.PARTS:
         monkeypatch.setattr("sys.argv", ["roofline.py", part, "--out", str(out)])
@@ -195,6 +196,8 @@ def test_every_part_is_measured_and_kept_beside_the_others(module, monkeypatch, 
     ]
     for found in ratios:
         assert 0 < found["least"] <= found["ratio"] <= found["greatest"]
+    (seconds,) = (value for name, value in figures["compiling"].items() if "columns" in name)
+    assert list(seconds.values()) == [2.0, 1.0, 2.0, 1.0]
     shares = figures["profile"]["64 columns, width 8, batch 16"]
     assert sum(shares.values()) == pytest.approx(1, abs=0.1)
     assert min(shares["products"], shares["batch norm"], shares["optimizers"]) > 0
