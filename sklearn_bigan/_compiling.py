@@ -6,7 +6,6 @@ forward and back. They are traced once, and torch's compiler makes a few kernels
 between the products.
 """
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +16,11 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from sklearn_bigan._noise import Drawn, Noise, Overheard, Request
+from sklearn_bigan._randomness import default_generators_seeded
 
 # Steps that move D alone, and those that move E and G, too. Where a callback changes a weight there
 # would be no end of them.
 MOST_COMPILED = 2
-
-# torch's compiler keeps its state in the process, and takes no care of threads.
-_COMPILING = threading.Lock()
 
 Figures = dict[str, Tensor]
 Settings = tuple[float, ...]
@@ -95,7 +92,9 @@ class Compiler:
             names[:] = figures
             return [torch.stack(list(figures.values())), *(weight.grad for weight in self.weights)]
 
-        with _COMPILING:
+        # The compiler, which takes no care of threads, puts torch's default generators back to what
+        # they were when it began: nobody may draw initial weights from them meanwhile.
+        with default_generators_seeded(0, batch.device):
             with self._unchanged():
                 graph = make_fx(step)(batch, *draws)
             # The way back is in the graph. What the compiler warns of are its own old functions.
