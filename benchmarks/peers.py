@@ -47,7 +47,7 @@ SHAPES = {
 ROWS, EPOCHS, ROUNDS = 32 * BATCH, 2, 5
 MANY_ROWS, ONE_ROW_CALLS = 100_000, 50
 OURS = ("bigan", "bigan_compiled", "default")
-LONGER = {"bigan_compiled": 20}
+LONGER = {"bigan_compiled": 20}  # times as many epochs, so that compiling does not count
 # By what name a contender is imported, if not as a part of ours or of scikit-learn.
 IMPORTS = {
     "sklearn_bigan": "sklearn_bigan",

@@ -147,9 +147,9 @@ class BiGANTransformer(
     compile : bool, default=False
         Whether torch compiles the step, anew in each call of `fit` or `partial_fit`. That takes
         four to twenty seconds, on the CPU with a C++ compiler, and pays where training takes
-        minutes: steps by layers of 256 take a fifth to a quarter less, by wider ones less. Results
-        differ by rounding. Of the networks "mlp" and "dcgan", in one process; others, and where it
-        fails, are trained without, with a warning.
+        minutes: steps by layers of 256 take a fifth to three tenths less, by wider ones less.
+        Results differ by rounding. Of the networks "mlp" and "dcgan", in one process; others, and
+        where it fails, are trained without, with a warning.
     callbacks : list of skorch callbacks or None, default=None
         Called in `fit`, as `skorch.NeuralNet` takes them; each fit uses a deep copy. The learning
         rate is set here at every step, whatever a callback sets; and those that keep weights keep
