@@ -1,8 +1,7 @@
-"""Codes in a scikit-learn pipeline, from search to another process, with PCA beside them.
+"""Codes in a scikit-learn pipeline, from grid search to prediction in another process.
 
-On scikit-learn's bundled digits: a Pipeline with logistic regression, a grid search over
-n_components, saving, loading in a new process, reconstruction. Every number stands beside the
-same number for PCA.
+On scikit-learn's digits: a Pipeline with logistic regression, a grid search over n_components,
+saving, loading in a new process, reconstruction. Every number stands beside the one for PCA.
 
     python examples/digits_pipeline.py
 """
@@ -25,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_bigan import BiGANTransformer
 
-# What the new process runs: it knows the files' names and nothing else.
+# Code of the new process, which is given the names of the files.
 LOAD_AND_PREDICT = """
 import sys, joblib, numpy as np
 model, X, y = joblib.load(sys.argv[1]), np.load(sys.argv[2]), np.load(sys.argv[3])
@@ -47,7 +46,7 @@ def search(features: TransformerMixin, X: np.ndarray, y: np.ndarray) -> GridSear
 
 
 def accuracy_in_a_new_process(model: Pipeline, X: np.ndarray, y: np.ndarray) -> float:
-    """Save the model and the rows, and have another Python load and score them."""
+    """Save the model and the rows; load and score them in another Python process."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("model.joblib", "X.npy", "y.npy")]
         joblib.dump(model, files[0])
@@ -58,20 +57,20 @@ def accuracy_in_a_new_process(model: Pipeline, X: np.ndarray, y: np.ndarray) -> 
 
 
 def explained(model: Pipeline, X: np.ndarray, mean: np.ndarray) -> float:
-    """Share of the variation of X that the way there and back keeps."""
+    """Share of the variation of X that the reconstruction explains (R^2)."""
     transformer = model["features"]
     X_hat = transformer.inverse_transform(transformer.transform(X))
     return float(1 - np.square(X - X_hat).sum() / np.square(X - mean).sum())
 
 
 def main() -> None:
-    """Run the job for both transformers and print one table."""
+    """Do the same with both transformers and print one table."""
     X, y = load_digits(return_X_y=True)
     X = X / 16
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, test_size=0.3, stratify=y, random_state=0
     )
-    bigan = BiGANTransformer(output_activation="sigmoid", random_state=0)
+    bigan = BiGANTransformer(random_state=0)
     columns: dict[str, list[str]] = {}
     for name, features in (("BiGAN", bigan), ("PCA", PCA(random_state=0))):
         start = time.perf_counter()
@@ -91,7 +90,7 @@ def main() -> None:
         "components chosen",
         "test accuracy",
         "test accuracy, loaded in a new process",
-        "test variation kept by reconstruction",
+        "R^2 of the reconstruction, test rows",
         "seconds",
     ]
     print(f"{'digits, 1257 training rows, all labelled':44}{'BiGAN':>8}{'PCA':>8}")

@@ -2,8 +2,8 @@
 Digits: features, pictures, and a classifier from few labels
 ============================================================
 
-An encoder and a generator learn from images without labels. Then a hundred labels make a
-classifier of the encoder's features, beside one of PCA's.
+An encoder and a generator are trained on images without labels. A classifier is then trained on
+the encoder's features with a hundred labels, and another on PCA's.
 
     python examples/plot_digits.py
     python examples/plot_digits.py --data DIR    # MNIST, from DIR/mnist.npz: 15 minutes
@@ -35,9 +35,9 @@ from sklearn_bigan import (
 )
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--data", type=Path, help="folder of mnist.npz")
-parser.add_argument("--out", type=Path, help="folder for the pictures, instead of windows")
-parser.add_argument("--epochs", type=int, help="instead of a minute's, or MNIST's 8")
+parser.add_argument("--data", type=Path, help="folder with mnist.npz")
+parser.add_argument("--out", type=Path, help="save pictures here; default: show them")
+parser.add_argument("--epochs", type=int, help="default: 100, or 8 for MNIST")
 args = parser.parse_args()
 
 if args.data:
@@ -57,23 +57,22 @@ else:
 # %%
 # Training
 # --------
-# `image_shape` is all it takes. What the losses do says little; that reconstructions come nearer
-# to their rows and samples cover more of the data says more.
+# `image_shape` chooses convolutional networks and data augmentation. The adversarial losses say
+# little about progress; falling `reconstruction_ratio` and rising `coverage` say more.
 
 bigan = BiGANTransformer(
     n_components,
     image_shape=image_shape,
-    output_activation="sigmoid",
     max_epochs=args.epochs or epochs,
     random_state=0,
 ).fit(X_train)
 TrainingDisplay.from_estimator(bigan)
 
 # %%
-# Looking
-# -------
-# Held-out digits with their reconstructions below; newly generated digits; and interpolations
-# between pairs of digits.
+# Pictures
+# --------
+# Test digits with their reconstructions below; generated digits; and interpolations between pairs
+# of test digits.
 
 ReconstructionDisplay.from_estimator(bigan, X_test[:20])
 SampleDisplay.from_estimator(bigan, random_state=0)

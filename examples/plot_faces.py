@@ -1,8 +1,8 @@
 """
-Faces: reconstructions, and ways from one to another
-====================================================
+Faces: reconstructions and interpolations
+=========================================
 
-Forty people, eight photographs of each to learn from, two to look at.
+Forty people with ten photographs of each: eight to train on, two to test with.
 
     python examples/plot_faces.py                # scikit-learn's loader fetches 4 MB, once
     python examples/plot_faces.py --data DIR     # DIR/olivetti.npz, at 64 x 64: half an hour
@@ -11,7 +11,7 @@ Forty people, eight photographs of each to learn from, two to look at.
 # %%
 # The data
 # --------
-# Without `--data` pixels are averaged to 32 x 32, which is learned in a minute and a half.
+# Without `--data` images are averaged to 32 x 32 pixels; training takes a minute and a half.
 
 import argparse
 from pathlib import Path
@@ -30,9 +30,9 @@ from sklearn_bigan import (
 )
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--data", type=Path, help="folder of olivetti.npz")
-parser.add_argument("--out", type=Path, help="folder for the pictures, instead of windows")
-parser.add_argument("--epochs", type=int, help="instead of 100, or at 64 x 64 of 300")
+parser.add_argument("--data", type=Path, help="folder with olivetti.npz")
+parser.add_argument("--out", type=Path, help="save pictures here; default: show them")
+parser.add_argument("--epochs", type=int, help="default: 100, or 300 at 64 x 64")
 args = parser.parse_args()
 
 if args.data:
@@ -60,25 +60,25 @@ bigan = BiGANTransformer(
     64,
     image_shape=(size, size),
     augmentations=("crop", "flip", "color"),
-    output_activation="sigmoid",
+    output_activation="sigmoid",  # "auto" would not choose it: no pixel of these is white
     max_epochs=args.epochs or epochs,
     random_state=0,
 ).fit(X)
 
 # %%
-# Looking
-# -------
-# Photographs that were held out and their reconstructions; people who do not exist; and ways from
-# one person to another.
+# Pictures
+# --------
+# Test photographs and their reconstructions; generated faces; and interpolations from one person to
+# another.
 
 ReconstructionDisplay.from_estimator(bigan, X_test[::4])
 SampleDisplay.from_estimator(bigan, random_state=0)
 InterpolationDisplay.from_estimator(bigan, X_test[:10:2], X_test[10:20:2])
 
 # %%
-# Who is it?
-# ----------
-# By the nearest of the known photographs, in the codes and in PCA's.
+# Recognition
+# -----------
+# The person on a test photograph is that of the nearest training photograph, by codes and by PCA's.
 
 for name, codes in (("PCA", PCA(64, random_state=0).fit(X)), ("BiGAN", bigan)):
     nearest = KNeighborsClassifier(1).fit(codes.transform(X), people)

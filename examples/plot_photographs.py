@@ -1,10 +1,10 @@
 """
-Photographs in colour: what hidden features are worth
-=====================================================
+Photographs in colour: hidden features
+======================================
 
-Where a code must be short, hidden features may be many: the mean of every map of every layer, of
-the last layer's one for each quarter. They carry a linear classifier further, beside those of the
-untrained encoder.
+With ``features="hidden"`` `transform` returns the mean of every feature map of every layer, and of
+the last layer the mean of each quarter. A linear classifier does better with these many features
+than with a short code. Features of the untrained encoder are the baseline.
 
     python examples/plot_photographs.py
     python examples/plot_photographs.py --data DIR    # CIFAR-10, DIR/cifar10_subset.npz: 40 minutes
@@ -13,8 +13,8 @@ untrained encoder.
 # %%
 # The data
 # --------
-# Pieces of scikit-learn's two photographs, to be told apart; or the ten classes of CIFAR-10. Each
-# row is an image of 32 x 32 pixels, channels last, flattened.
+# Patches of scikit-learn's two photographs, where the class is the photograph; or the ten classes
+# of CIFAR-10. Each row is an image of 32 x 32 pixels, flattened with its channels last.
 
 import argparse
 from pathlib import Path
@@ -36,9 +36,9 @@ from sklearn_bigan import (
 )
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--data", type=Path, help="folder of cifar10_subset.npz")
-parser.add_argument("--out", type=Path, help="folder for the pictures, instead of windows")
-parser.add_argument("--epochs", type=int, help="instead of a minute's, or CIFAR-10's 60")
+parser.add_argument("--data", type=Path, help="folder with cifar10_subset.npz")
+parser.add_argument("--out", type=Path, help="save pictures here; default: show them")
+parser.add_argument("--epochs", type=int, help="default: 12, or 60 for CIFAR-10")
 args = parser.parse_args()
 
 if args.data:
@@ -49,7 +49,7 @@ if args.data:
         y_train, y_test = file["y_train"], file["y_test"]
     n_labels, epochs = 1000, 60
 else:
-    # Train on the left of each photograph, test on the right: no piece is in both.
+    # Train on the left of each photograph and test on the right: no patch is in both.
     halves = [
         [half / 255.0 for half in np.array_split(photograph.astype(np.float32), [400], axis=1)]
         for photograph in load_sample_images().images
@@ -68,20 +68,20 @@ else:
 # %%
 # Training
 # --------
-# E is shown random crops and recolourings of the images. Photographs may be mirrored, too.
+# The encoder is given random crops of the images with changed colours. Photographs may also be
+# mirrored.
 
 bigan = BiGANTransformer(
     64,
     image_shape=(32, 32, 3),
     augmentations=("crop", "flip", "color"),
-    output_activation="sigmoid",
     max_epochs=args.epochs or epochs,
     random_state=0,
 ).fit(X_train)
 
 # %%
-# Looking
-# -------
+# Pictures
+# --------
 
 ReconstructionDisplay.from_estimator(bigan, X_test[:: len(X_test) // 20][:20])
 SampleDisplay.from_estimator(bigan, random_state=0)
@@ -91,9 +91,7 @@ InterpolationDisplay.from_estimator(bigan, X_test[:5], X_test[-5:])
 # Few labels
 # ----------
 
-untrained = BiGANTransformer(
-    64, image_shape=(32, 32, 3), output_activation="sigmoid", max_epochs=0, random_state=0
-)
+untrained = BiGANTransformer(64, image_shape=(32, 32, 3), max_epochs=0, random_state=0)
 few, _ = train_test_split(
     np.arange(len(X_train)), train_size=n_labels, stratify=y_train, random_state=0
 )

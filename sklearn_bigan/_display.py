@@ -1,27 +1,29 @@
-"""Pictures of a fitted estimator, in the manner of scikit-learn's displays."""
+"""Plots of a fitted estimator, with the interface of scikit-learn's displays."""
 
-import copy
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_bigan._parameters import parse_image_shape
+from sklearn_bigan.networks.generator import OUTPUT_RANGES
+from sklearn_bigan.networks.images import ImageShape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Pixels of background round each image of a picture.
+# Pixels of background around each image.
 MARGIN = 1
-
-RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 
 
 class _ImagesDisplay:
-    """Rows of images, drawn as one picture.
+    """A grid of images.
 
     Parameters
     ----------
     images : ndarray of shape (n_lines, n_columns, height, width, channels)
-        With values from 0 to 1, 1 or 3 channels; nan is drawn as background.
+        Values in [0, 1], with 1 or 3 channels; NaN is drawn as background.
     """
 
     ax_: "Axes"
@@ -31,30 +33,36 @@ class _ImagesDisplay:
         self.images = images
 
     def plot(self, ax: "Axes | None" = None) -> Self:
-        """Draw the picture.
+        """Plot the images.
 
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Where to draw. None: on a figure of its own.
+            Axes to plot on. If None, a new figure is created.
 
         Returns
         -------
-        self
-            With `ax_` and `figure_`.
+        self : object
+            The display, with `ax_` and `figure_`.
         """
-        self.ax_, self.figure_ = _axes(self, ax)
-        picture = _tiled(self.images)
-        grey = picture.shape[2] == 1
-        self.ax_.imshow(np.repeat(picture, 3, axis=2) if grey else picture, interpolation="nearest")
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        grid = _tile(self.images)
+        grey = grid.shape[2] == 1
+        ax.imshow(np.repeat(grid, 3, axis=2) if grey else grid, interpolation="nearest")
+        self.ax_, self.figure_ = ax, ax.figure
         self.ax_.set_axis_off()
         return self
 
 
 class ReconstructionDisplay(_ImagesDisplay):
-    """Images, and below each its reconstruction G(E(x)), as both papers show them.
+    """Images and their reconstructions G(E(x)), as in the papers on BiGAN and ALI.
 
-    Read it for what the code keeps. Use images that the estimator was not trained on.
+    Each line of images is followed by a line of their reconstructions, which show what the codes
+    preserve. Use images that the estimator was not trained on.
 
     Parameters
     ----------
@@ -64,9 +72,9 @@ class ReconstructionDisplay(_ImagesDisplay):
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it is drawn.
+        Axes with the images.
     figure_ : matplotlib Figure
-        The figure around it.
+        Figure containing the axes.
 
     See Also
     --------
@@ -77,9 +85,8 @@ class ReconstructionDisplay(_ImagesDisplay):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_bigan import BiGANTransformer, ReconstructionDisplay
     >>> X = load_digits().data / 16
-    >>> bigan = BiGANTransformer(
-    ...     8, image_shape=(8, 8), output_activation="sigmoid", max_epochs=1, random_state=0
-    ... ).fit(X[:1000])
+    >>> bigan = BiGANTransformer(8, image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> bigan = bigan.fit(X[:1000])
     >>> display = ReconstructionDisplay.from_estimator(bigan, X[1000:1010])
     """
 
@@ -87,47 +94,46 @@ class ReconstructionDisplay(_ImagesDisplay):
     def from_estimator(
         cls, estimator: Any, X: Any, *, n_columns: int = 10, ax: "Axes | None" = None
     ) -> Self:
-        """Reconstruct rows of X and draw both.
+        """Plot images and their reconstructions.
 
         Parameters
         ----------
         estimator : BiGANTransformer
-            Fitted, with an `image_shape`.
+            Fitted estimator with an `image_shape`.
         X : array-like of shape (n_images, n_features)
-            The images.
+            Images.
         n_columns : int, default=10
-            Images in a line.
+            Number of images in a line.
         ax : matplotlib Axes or None, default=None
-            Where to draw. None: on a figure of its own.
+            Axes to plot on. If None, a new figure is created.
 
         Returns
         -------
         display : ReconstructionDisplay
-            What is drawn.
+            The plotted display.
         """
         images = np.asarray(X)
-        limits = _limits(estimator, images)
+        shape, limits = _image_shape(estimator), _limits(estimator, images)
         lines = [
-            _lines(estimator, rows, n_columns, limits)
-            for rows in (images, estimator.reconstruct(X))
+            _lines(rows, shape, n_columns, limits) for rows in (images, estimator.reconstruct(X))
         ]
         return cls(np.stack(lines, axis=1).reshape(-1, *lines[0].shape[1:])).plot(ax)
 
 
 class SampleDisplay(_ImagesDisplay):
-    """Samples G(z), z drawn from the prior.
+    """Samples G(z), with z drawn from the prior.
 
     Parameters
     ----------
     images : ndarray of shape (n_lines, n_columns, height, width, channels)
-        The samples; see `from_estimator`.
+        Samples; see `from_estimator`.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it is drawn.
+        Axes with the images.
     figure_ : matplotlib Figure
-        The figure around it.
+        Figure containing the axes.
 
     See Also
     --------
@@ -138,9 +144,7 @@ class SampleDisplay(_ImagesDisplay):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_bigan import BiGANTransformer, SampleDisplay
     >>> X = load_digits().data / 16
-    >>> bigan = BiGANTransformer(
-    ...     8, image_shape=(8, 8), output_activation="sigmoid", max_epochs=1, random_state=0
-    ... ).fit(X)
+    >>> bigan = BiGANTransformer(8, image_shape=(8, 8), max_epochs=1, random_state=0).fit(X)
     >>> display = SampleDisplay.from_estimator(bigan, n_samples=20, random_state=0)
     """
 
@@ -155,56 +159,61 @@ class SampleDisplay(_ImagesDisplay):
         n_columns: int = 10,
         ax: "Axes | None" = None,
     ) -> Self:
-        """Draw samples.
+        """Plot samples.
 
         Parameters
         ----------
         estimator : BiGANTransformer
-            Fitted, with an `image_shape`.
+            Fitted estimator with an `image_shape`.
         n_samples, random_state, cluster
-            As for `BiGANTransformer.sample`.
+            Passed to `BiGANTransformer.sample`.
         n_columns : int, default=10
-            Images in a line.
+            Number of images in a line.
         ax : matplotlib Axes or None, default=None
-            Where to draw. None: on a figure of its own.
+            Axes to plot on. If None, a new figure is created.
 
         Returns
         -------
         display : SampleDisplay
-            What is drawn.
+            The plotted display.
         """
+        shape = _image_shape(estimator)
         rows = estimator.sample(n_samples, random_state, cluster=cluster)
-        return cls(_lines(estimator, rows, n_columns, _limits(estimator, rows))).plot(ax)
+        return cls(_lines(rows, shape, n_columns, _limits(estimator, rows))).plot(ax)
 
 
 class InterpolationDisplay(_ImagesDisplay):
-    """What G makes of the codes on the straight way from one row's code to another's.
+    """Linear interpolations between the codes of two images.
 
-    Codes are means of q(z | x). Each line begins and ends with the two images themselves. If what
-    lies between are images, too, the estimator has not learned its training rows by heart (ALI,
-    section 4.2). The codes of a prior with clusters leave gaps between these, which nothing was
-    trained to fill.
+    Each line begins and ends with an image of X; between them are G's outputs for equally spaced
+    codes on the line that connects the two images' codes, the means of q(z | x). Plausible images
+    in between suggest that the estimator has not memorised its training data (ALI [1]_, section
+    4.2). With a mixture prior, codes between two clusters were rare in training, and the images
+    generated from them may be poor.
 
     Parameters
     ----------
     images : ndarray of shape (n_pairs, n_steps + 2, height, width, channels)
-        A line for each pair; see `from_estimator`.
+        One line for each pair of images; see `from_estimator`.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it is drawn.
+        Axes with the images.
     figure_ : matplotlib Figure
-        The figure around it.
+        Figure containing the axes.
+
+    References
+    ----------
+    .. [1] Dumoulin et al. Adversarially Learned Inference. ICLR 2017, arXiv:1606.00704.
 
     Examples
     --------
     >>> from sklearn.datasets import load_digits
     >>> from sklearn_bigan import BiGANTransformer, InterpolationDisplay
     >>> X = load_digits().data / 16
-    >>> bigan = BiGANTransformer(
-    ...     8, image_shape=(8, 8), output_activation="sigmoid", max_epochs=1, random_state=0
-    ... ).fit(X[:1000])
+    >>> bigan = BiGANTransformer(8, image_shape=(8, 8), max_epochs=1, random_state=0)
+    >>> bigan = bigan.fit(X[:1000])
     >>> display = InterpolationDisplay.from_estimator(bigan, X[1000:1005], X[1005:1010])
     """
 
@@ -212,53 +221,48 @@ class InterpolationDisplay(_ImagesDisplay):
     def from_estimator(
         cls, estimator: Any, X: Any, X_end: Any, *, n_steps: int = 10, ax: "Axes | None" = None
     ) -> Self:
-        """Go from each row of X to the row of `X_end` at the same place.
+        """Interpolate between rows of X and the corresponding rows of `X_end`.
 
         Parameters
         ----------
         estimator : BiGANTransformer
-            Fitted, with an `image_shape`.
+            Fitted estimator with an `image_shape`.
         X, X_end : array-like of shape (n_pairs, n_features)
-            Where to begin, and where to end.
+            First and last images.
         n_steps : int, default=10
-            Generated images in a line, at least 2: of both codes, and of those between.
+            Number of generated images in a line, at least 2: the reconstructions of both images
+            and those in between.
         ax : matplotlib Axes or None, default=None
-            Where to draw. None: on a figure of its own.
+            Axes to plot on. If None, a new figure is created.
 
         Returns
         -------
         display : InterpolationDisplay
-            What is drawn.
+            The plotted display.
         """
         ends = np.asarray(X), np.asarray(X_end)
         if ends[0].shape != ends[1].shape:
             raise ValueError(
-                f"X and X_end must have the same shape, a row to begin and a row to end for each "
-                f"pair. Got {ends[0].shape} and {ends[1].shape}."
+                f"X and X_end must have the same shape: a first and a last image for each pair. "
+                f"Got {ends[0].shape} and {ends[1].shape}."
             )
-        coder = copy.copy(estimator).set_params(features="latent")
+        shape, limits = _image_shape(estimator), _limits(estimator, np.concatenate(ends))
+        coder = _with_latent_features(estimator)
         first, last = (np.asarray(coder.transform(rows)) for rows in (X, X_end))
-        way = np.linspace(0, 1, n_steps, dtype=np.float32)
-        codes = first[:, None] + way[:, None] * (last - first)[:, None]
-        between = coder.inverse_transform(codes.reshape(-1, codes.shape[2]))
-        lines = np.concatenate(
-            [
-                ends[0][:, None],
-                between.reshape(len(codes), n_steps, -1),
-                ends[1][:, None],
-            ],
-            axis=1,
-        )
-        limits = _limits(estimator, np.concatenate(ends))
-        images = _lines(estimator, lines.reshape(-1, lines.shape[2]), n_steps + 2, limits)
-        return cls(images).plot(ax)
+        shares = np.linspace(0, 1, n_steps, dtype=np.float32)[:, None]
+        codes = first[:, None] + shares * (last - first)[:, None]
+        generated = coder.inverse_transform(codes.reshape(-1, codes.shape[2]))
+        generated = generated.reshape(len(codes), n_steps, -1)
+        lines = np.concatenate([ends[0][:, None], generated, ends[1][:, None]], axis=1)
+        return cls(_lines(lines.reshape(-1, lines.shape[2]), shape, n_steps + 2, limits)).plot(ax)
 
 
 class TrainingDisplay:
-    """How training went: losses, and the figures of health, epoch by epoch. For tables, too.
+    """Losses and diagnostics by epoch, for images and tables.
 
-    The adversarial losses say how the game stands, not whether anything is learned; the figures of
-    health look at that.
+    The adversarial losses show the balance between the players, but not whether the networks learn
+    anything. The diagnostics do: how well E and G invert each other, and how well codes and samples
+    cover the prior and the data.
 
     Parameters
     ----------
@@ -268,9 +272,9 @@ class TrainingDisplay:
     Attributes
     ----------
     axes_ : ndarray of shape (2,)
-        Where it is drawn, losses and health.
+        Axes with the losses and with the diagnostics.
     figure_ : matplotlib Figure
-        The figure around it.
+        Figure containing the axes.
 
     Examples
     --------
@@ -280,7 +284,13 @@ class TrainingDisplay:
     >>> display = TrainingDisplay.from_estimator(bigan)
     """
 
-    HEALTH = ("reconstruction_ratio", "code_spread", "latent_error", "sample_spread", "coverage")
+    DIAGNOSTICS = (
+        "reconstruction_ratio",
+        "code_spread",
+        "latent_error",
+        "sample_spread",
+        "coverage",
+    )
 
     axes_: np.ndarray
     figure_: Any
@@ -290,49 +300,50 @@ class TrainingDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, axes: Any = None) -> Self:
-        """Draw the history of a fitted estimator.
+        """Plot the history of a fitted estimator.
 
         Parameters
         ----------
         estimator : BiGANTransformer
-            Fitted, for an epoch at least.
+            Estimator fitted for at least one epoch.
         axes : array-like of two matplotlib Axes or None, default=None
-            Where to draw. None: on a figure of its own.
+            Axes to plot on. If None, a new figure is created.
 
         Returns
         -------
         display : TrainingDisplay
-            What is drawn.
+            The plotted display.
         """
+        check_is_fitted(estimator)
         return cls(estimator.history_).plot(axes)
 
     def plot(self, axes: Any = None) -> Self:
-        """Draw the losses on the first axes and the figures of health on the second.
+        """Plot the losses on the first axes and the diagnostics on the second.
 
         Parameters
         ----------
         axes : array-like of two matplotlib Axes or None, default=None
-            Where to draw. None: on a figure of its own.
+            Axes to plot on. If None, a new figure is created.
 
         Returns
         -------
-        self
-            With `axes_` and `figure_`.
+        self : TrainingDisplay
+            The display, with `axes_` and `figure_`.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         if not self.history:
-            raise ValueError("There is nothing to draw: no epoch was trained (max_epochs=0).")
+            raise ValueError("There is no history to plot: no epoch was trained (max_epochs=0).")
         if axes is None:
             _, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
         self.axes_ = np.asarray(axes)
         self.figure_ = self.axes_[0].figure
-        # An epoch has the losses of what was minimised in it.
-        figures = dict.fromkeys(name for epoch in self.history for name in epoch)
-        losses = [name for name in figures if name.endswith("_loss")]
+        # Epochs differ in their losses if weights of terms changed in between.
+        metrics = dict.fromkeys(name for epoch in self.history for name in epoch)
+        losses = [name for name in metrics if name.endswith("_loss")]
         epochs = range(1, 1 + len(self.history))
-        for ax, names in zip(self.axes_, (losses, self.HEALTH), strict=True):
+        for ax, names in zip(self.axes_, (losses, self.DIAGNOSTICS), strict=True):
             for name in names:
                 values = [epoch.get(name, np.nan) for epoch in self.history]
                 ax.plot(epochs, values, label=name.replace("_", " "))
@@ -341,46 +352,57 @@ class TrainingDisplay:
         return self
 
 
-def _axes(display: Any, ax: "Axes | None") -> tuple["Axes", Any]:
-    check_matplotlib_support(f"{type(display).__name__}.plot")
-    import matplotlib.pyplot as plt
+def _with_latent_features(estimator: Any) -> Any:
+    """Return an estimator on the same fitted networks whose `transform` returns codes."""
+    view = object.__new__(type(estimator))
+    vars(view).update(vars(estimator), features="latent")
+    return view
 
-    if ax is None:
-        _, ax = plt.subplots(layout="constrained")
-    return ax, ax.figure
+
+def _image_shape(estimator: Any) -> ImageShape:
+    """Return height, width and channels of the estimator's images.
+
+    Raises
+    ------
+    ValueError
+        If rows are not images, or cannot be drawn.
+    """
+    check_is_fitted(estimator)
+    shape = parse_image_shape(estimator.image_shape, estimator.n_features_in_)
+    if shape is None:
+        raise ValueError(
+            "There are no images to plot: image_shape is None. Set image_shape before fitting if "
+            "the rows of X are images; for tables, see TrainingDisplay."
+        )
+    if shape[2] not in (1, 3):
+        raise ValueError(
+            f"Only images with 1 or 3 channels can be plotted. Got {shape[2]}, "
+            f"image_shape={estimator.image_shape}."
+        )
+    return shape
 
 
 def _limits(estimator: Any, rows: np.ndarray) -> tuple[float, float]:
-    """Return what is drawn black and white: the ends of G's range, where it has any."""
-    return RANGES.get(estimator.output_activation, (float(rows.min()), float(rows.max())))
+    """Return the values drawn black and white: G's output range, or that of the rows."""
+    bounds = OUTPUT_RANGES[estimator.output_activation_]
+    return bounds or (float(rows.min()), float(rows.max()))
 
 
 def _lines(
-    estimator: Any, rows: np.ndarray, n_columns: int, limits: tuple[float, float]
+    rows: np.ndarray, image_shape: ImageShape, n_columns: int, limits: tuple[float, float]
 ) -> np.ndarray:
-    """Rows of X as lines of images with values from 0 to 1; what is missing in the last is nan."""
-    if estimator.image_shape is None:
-        raise ValueError(
-            "There are no images to draw: image_shape is None. Pictures are drawn of an estimator "
-            "that was told how to read a row as one; of tables, see TrainingDisplay."
-        )
-    height, width, channels = (*estimator.image_shape, 1)[:3]
-    if channels not in (1, 3):
-        raise ValueError(
-            f"Only images of 1 or 3 channels can be drawn. Got {channels}, "
-            f"image_shape={estimator.image_shape}."
-        )
+    """Return rows of X as lines of images in [0, 1]; the last line is filled up with NaN."""
     low, high = limits
     n_lines = -(-len(rows) // n_columns)
-    lines = np.full((n_lines * n_columns, height, width, channels), np.nan)
-    lines[: len(rows)] = rows.reshape(-1, height, width, channels)
-    lines = ((lines - low) / ((high - low) or 1)).clip(0, 1)
-    return lines.reshape(n_lines, n_columns, height, width, channels)
+    images = np.full((n_lines * n_columns, *image_shape), np.nan)
+    images[: len(rows)] = rows.reshape(-1, *image_shape)
+    images = ((images - low) / ((high - low) or 1)).clip(0, 1)
+    return images.reshape(n_lines, n_columns, *image_shape)
 
 
-def _tiled(images: np.ndarray) -> np.ndarray:
-    """Lines of images as one picture, (height, width, channels), on white."""
-    room = ((0, 0), (0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
-    framed = np.nan_to_num(np.pad(images, room, constant_values=1.0), nan=1.0)
+def _tile(images: np.ndarray) -> np.ndarray:
+    """Return lines of images as one image, (height, width, channels), on a white background."""
+    margins = ((0, 0), (0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0))
+    framed = np.nan_to_num(np.pad(images, margins, constant_values=1.0), nan=1.0)
     n_lines, n_columns, height, width, channels = framed.shape
     return framed.swapaxes(1, 2).reshape(n_lines * height, n_columns * width, channels)

@@ -1,6 +1,7 @@
-"""What the estimator's parameters may be, alone and together, and the model they describe."""
+"""The estimator's parameters: what they may be, and what "auto" means."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,109 +11,262 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from sklearn_bigan._device import multiplies_bfloat16
-from sklearn_bigan._losses import LOSSES
-from sklearn_bigan._priors import PRIORS
-from sklearn_bigan._views import AUGMENTATIONS
-from sklearn_bigan.networks.bigan import IMAGE_BODIES, ROLES, Blueprint, default_network
+from sklearn_bigan._data.augmentation import AUGMENTATIONS
+from sklearn_bigan._data.batches import count_batches
+from sklearn_bigan._data.statistics import ColumnStatistics
+from sklearn_bigan._runtime.device import has_bfloat16_units
+from sklearn_bigan._training.config import TrainingConfig
+from sklearn_bigan._training.schedule import default_n_updates
+from sklearn_bigan.networks.bigan import IMAGE_BODIES, ROLES, ModelSpec, default_network
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
 from sklearn_bigan.networks.images import ImageShape
+from sklearn_bigan.networks.priors import PRIORS
 
 FEATURES = ("latent", "hidden", "all")
 PRECISIONS = ("float32", "bfloat16")
-INFERENCES = ("adversarial", "latent_regression", "joint_latent_regression")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What "auto" means for a method.
+
+    Attributes
+    ----------
+    posterior, prior, learning_rate
+        As the estimator's parameters.
+    batch_size : int
+        Rows in an update, where rows have no partners.
+    recipe : bool
+        Whether the terms beside the adversarial loss, partners, views and averaged weights are on.
+    """
+
+    posterior: str
+    prior: str
+    learning_rate: float
+    batch_size: int
+    recipe: bool = False
+
+
+# Each published method with the prior, the learning rate and the batch size of its paper: BiGAN's
+# MNIST networks and ALI's tables.
+PRESETS = {
+    "auto": Preset("deterministic", "mixture", 2e-3, 128, recipe=True),
+    "bigan": Preset("deterministic", "uniform", 2e-4, 128),
+    "ali": Preset("gaussian", "normal", 1e-4, 100),
+    "latent_regression": Preset("deterministic", "uniform", 2e-4, 128),
+    "joint_latent_regression": Preset("deterministic", "uniform", 2e-4, 128),
+}
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
-    "posterior": [StrOptions({"deterministic", "gaussian"})],
-    "prior": [StrOptions(set(PRIORS))],
+    "method": [StrOptions(set(PRESETS))],
+    "posterior": [StrOptions({"auto", "deterministic", "gaussian"})],
+    "prior": [StrOptions({"auto", *PRIORS})],
     "n_clusters": [Interval(Integral, 1, None, closed="left")],
-    "inference": [StrOptions(set(INFERENCES))],
-    "loss": [StrOptions(set(LOSSES))],
     "network": [StrOptions({"auto", "mlp", *IMAGE_BODIES}), dict],
     "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
     "image_shape": ["array-like", None],
     "augmentations": [StrOptions({"auto"}), "array-like", None],
-    "output_activation": [StrOptions(set(OUTPUT_RANGES))],
+    "output_activation": [StrOptions({"auto", *OUTPUT_RANGES})],
     "features": [StrOptions(set(FEATURES))],
     "cycle_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-    "latent_cycle_weight": [Interval(Real, 0, None, closed="left")],
-    "consistency_weight": [Interval(Real, 0, None, closed="left")],
+    "consistency_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     "n_neighbors": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
-    "neighbor_steps": [Interval(Integral, 1, None, closed="left")],
-    "ema_decay": [Interval(Real, 0, 1, closed="left")],
-    "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "batch_size": [Interval(Integral, 2, None, closed="left")],
+    "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+    "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
     "max_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-    "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-    "discriminator_steps": [Interval(Integral, 1, None, closed="left")],
     "warm_start": ["boolean"],
     "device": [str],
     "precision": [StrOptions({"auto", *PRECISIONS})],
     "compile": ["boolean"],
-    "callbacks": [list, tuple, None],
+    "callbacks": [list, None],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
 
-
-# Two hidden layers of this width, and of that from so many rows on: with many rows wide networks
-# give better codes, with few they only take longer.
+# Two hidden layers of this width, or of LARGE_WIDTH from MANY_ROWS rows on: with many rows wide
+# networks give better codes, with few they only take longer.
 WIDTH, LARGE_WIDTH, MANY_ROWS = 256, 512, 10_000
 
-# Neighbours of a row of a table. Images near by pixels are often of different things: on CIFAR-10
-# three in ten neighbours share a class, and features are worse for them.
+# Neighbours of a row of a table. Images near by pixels often show different things: on CIFAR-10
+# three in ten neighbours share a class, and features are worse with them.
 NEIGHBORS = 10
 
-# Weight of the cycle on x. An image's details do not follow from its code, and by this term G draws
-# their mean. With 5 samples of CIFAR-10 have more colour and texture than with 20 or 50, and
+# Weight of the cycle loss. An image's details do not follow from its code, and with this term G
+# draws their mean. With 5, samples of CIFAR-10 have more colour and texture than with 20 or 50, and
 # features are as good (1000 updates, one seed).
 CYCLE_WEIGHT, IMAGE_CYCLE_WEIGHT = 50.0, 5.0
 
-# "color", too, changes images of one channel: how bright they are. "flip" is not for all images:
-# a digit in a mirror is no digit.
-COMMON_AUGMENTATIONS = ("crop", "color")
+# Weight of the latent cycle loss, where there is a cycle. Without it MNIST's codes lose 6 points
+# with 100 labels (one seed), digits' nothing (benchmarks/results/ladder.jsonl).
+LATENT_CYCLE_WEIGHT = 5.0
 
-# Of less than so many pixels a side, hardly one strided convolution leaves a map.
-LEAST_IMAGE = 8
+CONSISTENCY_WEIGHT = 50.0
+
+# Decay of the averaged weights. It leaves accuracies as they are and adds half a point to a point
+# of R^2 (benchmarks/results/ladder.jsonl).
+EMA_DECAY = 0.999
+
+# "color" changes the brightness of images with one channel, too. "flip" is not for all images: a
+# mirrored digit is no digit.
+DEFAULT_AUGMENTATIONS = ("crop", "color")
+
+# Smaller images leave hardly one strided convolution.
+MIN_IMAGE_SIZE = 8
 
 
-def blueprint_for(
-    estimator: Any, n_rows: int, n_features: int, made: Blueprint | None
-) -> Blueprint:
-    """Return the model that the estimator's parameters describe for X of that shape.
+def model_spec(estimator: Any, statistics: ColumnStatistics, made: ModelSpec | None) -> ModelSpec:
+    """Return the networks that the estimator's parameters describe for such data.
 
-    What follows from X by itself stays as it was `made`, if training goes on.
+    Parameters
+    ----------
+    estimator : BiGANTransformer
+        With valid parameters.
+    statistics : ColumnStatistics
+        Of the training data.
+    made : ModelSpec or None
+        The networks that training goes on with: what "auto" takes from X stays as it was.
 
     Raises
     ------
     ValueError
-        If parameters that are valid one by one do not go together.
+        If parameters that are valid by themselves contradict each other or X.
     """
-    if estimator.posterior == "gaussian" and estimator.inference != "adversarial":
-        raise ValueError(
-            f"posterior='gaussian' needs inference='adversarial': a latent regressor estimates a "
-            f"point. Got inference={estimator.inference!r}; use posterior='deterministic' with it."
-        )
-    image_shape = _image_shape(estimator.image_shape, n_features)
-    return Blueprint(
+    preset = PRESETS[estimator.method]
+    n_features = len(statistics.mean)
+    image_shape = parse_image_shape(estimator.image_shape, n_features)
+    spec = ModelSpec(
         n_features=n_features,
         latent_dim=int(estimator.n_components),
-        posterior=estimator.posterior,
-        prior=estimator.prior,
+        method=estimator.method,
+        posterior=_or_auto(estimator.posterior, preset.posterior),
+        prior=_or_auto(estimator.prior, preset.prior),
         n_clusters=int(estimator.n_clusters),
-        inference=estimator.inference,
-        loss=estimator.loss,
-        output_activation=estimator.output_activation,
-        hidden_layer_sizes=_widths(estimator.hidden_layer_sizes, n_rows, made),
+        output_activation=_output_activation(estimator.output_activation, statistics, made),
+        hidden_layer_sizes=_widths(estimator.hidden_layer_sizes, statistics.n_rows, made),
         image_shape=image_shape,
         network=_network(estimator.network, image_shape),
     )
+    if not spec.joint:
+        _check_regressor(estimator, spec)
+    return spec
 
 
-def _widths(hidden_layer_sizes: Any, n_rows: int, made: Blueprint | None) -> tuple[int, ...]:
+def _or_auto(value: Any, auto: Any) -> Any:
+    return auto if isinstance(value, str) and value == "auto" else value
+
+
+def _check_regressor(estimator: Any, spec: ModelSpec) -> None:
+    """Raise if parameters of the joint methods are set for a latent regressor."""
+    if spec.posterior == "gaussian":
+        raise ValueError(
+            f"method={spec.method!r} estimates a point: it needs posterior='deterministic'. Got "
+            f"posterior='gaussian'; leave it out, or use method='ali'."
+        )
+    for name in ("cycle_weight", "consistency_weight", "n_neighbors"):
+        value = getattr(estimator, name)
+        if value not in ("auto", 0):
+            raise ValueError(
+                f"method={spec.method!r} trains a plain GAN, without terms and neighbours: it "
+                f"needs {name}='auto' or 0. Got {value!r}."
+            )
+    if estimator.augmentations not in ("auto", None) and len(estimator.augmentations):
+        raise ValueError(
+            f"method={spec.method!r} trains a plain GAN on the images as they are: it needs "
+            f"augmentations='auto' or None. Got {estimator.augmentations!r}."
+        )
+
+
+def training_config(estimator: Any, device: torch.device) -> TrainingConfig:
+    """Return how the networks are trained, with "auto" resolved."""
+    recipe, image = PRESETS[estimator.method].recipe, estimator.image_shape is not None
+    cycle_weight = float(
+        _or_auto(
+            estimator.cycle_weight,
+            (IMAGE_CYCLE_WEIGHT if image else CYCLE_WEIGHT) if recipe else 0.0,
+        )
+    )
+    return TrainingConfig(
+        cycle_weight=cycle_weight,
+        latent_cycle_weight=LATENT_CYCLE_WEIGHT if recipe and cycle_weight else 0.0,
+        consistency_weight=float(
+            _or_auto(estimator.consistency_weight, CONSISTENCY_WEIGHT if recipe else 0.0)
+        ),
+        n_neighbors=n_neighbors(estimator),
+        augmentations=_augmentations(estimator),
+        ema_decay=EMA_DECAY if recipe else 0.0,
+        precision=_precision(estimator, device),
+        compile=bool(estimator.compile),
+    )
+
+
+def n_neighbors(estimator: Any) -> int:
+    """Return the number of neighbours that a row's partner is chosen from; 0 for no partners."""
+    recipe = PRESETS[estimator.method].recipe and estimator.image_shape is None
+    return int(_or_auto(estimator.n_neighbors, NEIGHBORS if recipe else 0))
+
+
+def batch_size(estimator: Any) -> int:
+    """Return the rows in an update: half of the preset's where each brings a partner."""
+    rows = PRESETS[estimator.method].batch_size
+    with_partners = n_neighbors(estimator) > 0 and estimator.image_shape is None
+    return int(_or_auto(estimator.batch_size, rows // 2 if with_partners else rows))
+
+
+def learning_rate(estimator: Any) -> float:
+    """Return Adam's initial step size."""
+    return float(_or_auto(estimator.learning_rate, PRESETS[estimator.method].learning_rate))
+
+
+def n_epochs(estimator: Any, n_rows: int) -> int:
+    """Return the number of passes over X in `fit`."""
+    if estimator.max_epochs != "auto":
+        return int(estimator.max_epochs)
+    updates = default_n_updates(n_rows, of_images=estimator.image_shape is not None)
+    return -(-updates // count_batches(n_rows, batch_size(estimator)))
+
+
+def _precision(estimator: Any, device: torch.device) -> str:
+    if estimator.precision != "auto":
+        return str(estimator.precision)
+    # On an H200 bfloat16 halves a step on images, and CIFAR-10's features are as good. MNIST's
+    # codes by the mlp lose half a point, for little time.
+    fast = estimator.image_shape is not None and has_bfloat16_units(device)
+    return "bfloat16" if fast else "float32"
+
+
+def _augmentations(estimator: Any) -> tuple[str, ...]:
+    """Return the data augmentation of images; none for tables."""
+    chosen = estimator.augmentations
+    if chosen is None:
+        return ()
+    if isinstance(chosen, str):
+        recipe = PRESETS[estimator.method].recipe and estimator.image_shape is not None
+        return DEFAULT_AUGMENTATIONS if recipe else ()
+    if not set(chosen) <= set(AUGMENTATIONS):
+        raise ValueError(
+            f"The 'augmentations' parameter of BiGANTransformer must be 'auto', None or some of "
+            f"{AUGMENTATIONS}. Got {chosen!r} instead."
+        )
+    if len(chosen) and estimator.image_shape is None:
+        raise ValueError(
+            f"augmentations={chosen!r} needs images. Got image_shape=None; say how to read a row "
+            f"of X, image_shape=(height, width) or (height, width, channels)."
+        )
+    return tuple(chosen)
+
+
+def _output_activation(value: str, statistics: ColumnStatistics, made: ModelSpec | None) -> str:
+    """Return the range of G; "auto" is "sigmoid" for an X that fills [0, 1] exactly."""
+    if value != "auto":
+        return value
+    if made is not None:
+        return made.output_activation
+    fills = statistics.minimum == 0.0 and statistics.maximum == 1.0
+    return "sigmoid" if fills else "identity"
+
+
+def _widths(hidden_layer_sizes: Any, n_rows: int, made: ModelSpec | None) -> tuple[int, ...]:
     if isinstance(hidden_layer_sizes, str):
         if made is not None:
             return made.hidden_layer_sizes
@@ -127,8 +281,14 @@ def _widths(hidden_layer_sizes: Any, n_rows: int, made: Blueprint | None) -> tup
     return tuple(int(width) for width in widths)
 
 
-def _image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
-    """Height, width and channels, 1 if not given."""
+def parse_image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
+    """Return height, width and channels, which is 1 if not given.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not one, or does not fit X.
+    """
     if image_shape is None:
         return None
     sizes = list(image_shape)
@@ -151,51 +311,6 @@ def _image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
             f"height * width * channels. X has {n_features}; {advice}."
         )
     return height, width, channels
-
-
-def neighbors_for(estimator: Any) -> int:
-    """Return how many neighbours a row may have for a partner."""
-    if estimator.n_neighbors != "auto":
-        return int(estimator.n_neighbors)
-    return NEIGHBORS if estimator.image_shape is None else 0
-
-
-def precision_for(estimator: Any) -> str:
-    """Return what the networks multiply in while they train; the device must be known."""
-    if estimator.precision != "auto":
-        return str(estimator.precision)
-    # On an H200 it halves a step on images, and CIFAR-10's features are as good. MNIST's codes by
-    # layers for tables lose half a point, for little time.
-    convolutional = estimator.image_shape is not None
-    fast = multiplies_bfloat16(torch.device(estimator.device_))
-    return "bfloat16" if convolutional and fast else "float32"
-
-
-def cycle_weight_for(estimator: Any) -> float:
-    """Return the weight of the cycle on x."""
-    if estimator.cycle_weight != "auto":
-        return float(estimator.cycle_weight)
-    return CYCLE_WEIGHT if estimator.image_shape is None else IMAGE_CYCLE_WEIGHT
-
-
-def augmentations_for(estimator: Any) -> tuple[str, ...]:
-    """Return what the views of images differ in; nothing for tables."""
-    chosen = estimator.augmentations
-    if chosen is None or (isinstance(chosen, str) and estimator.image_shape is None):
-        return ()
-    if isinstance(chosen, str):
-        return COMMON_AUGMENTATIONS
-    if not set(chosen) <= set(AUGMENTATIONS):
-        raise ValueError(
-            f"The 'augmentations' parameter of BiGANTransformer must be 'auto', None or some of "
-            f"{AUGMENTATIONS}. Got {chosen!r} instead."
-        )
-    if len(chosen) and estimator.image_shape is None:
-        raise ValueError(
-            f"augmentations={chosen!r} needs images. Got image_shape=None; say how to read a row "
-            f"of X, image_shape=(height, width) or (height, width, channels)."
-        )
-    return tuple(chosen)
 
 
 def _network(
@@ -230,41 +345,56 @@ def _check_convolvable(network: str, image_shape: ImageShape | None) -> None:
             f"network={network!r} needs images. Got image_shape=None; say how to read a row of X, "
             f"image_shape=(height, width) or (height, width, channels)."
         )
-    if min(image_shape[:2]) < LEAST_IMAGE:
+    if min(image_shape[:2]) < MIN_IMAGE_SIZE:
         raise ValueError(
-            f"network={network!r} needs images of at least {LEAST_IMAGE} x {LEAST_IMAGE} pixels. "
-            f"Got {image_shape[0]} x {image_shape[1]}; use network='mlp', or a dict of all of "
-            f"{ROLES}."
+            f"network={network!r} needs images of at least {MIN_IMAGE_SIZE} x {MIN_IMAGE_SIZE} "
+            f"pixels. Got {image_shape[0]} x {image_shape[1]}; use network='mlp', or a dict of all "
+            f"of {ROLES}."
         )
 
 
-def check_unchanged(before: Blueprint, now: Blueprint) -> None:
-    """Raise if training cannot go on because a parameter that shapes the model has changed."""
+def check_unchanged(before: ModelSpec, now: ModelSpec) -> None:
+    """Raise if training cannot go on because a parameter that shapes the networks has changed.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter and both values.
+    """
     for field, value in vars(now).items():
         if value != getattr(before, field):
             name = {"latent_dim": "n_components"}.get(field, field)
             raise ValueError(
                 f"The {name!r} parameter cannot change while training goes on: the model was made "
                 f"with {getattr(before, field)!r}. Got {value!r}; set it back, or call fit with "
-                f"warm_start=False to start anew."
+                f"warm_start=False to train from scratch."
             )
 
 
-def check_range(rows: np.ndarray, output_activation: str) -> None:
-    """Raise if the generator's output activation cannot reach the rows."""
+def check_range(statistics: ColumnStatistics, output_activation: str) -> None:
+    """Raise if the generator's output activation cannot reach X.
+
+    Raises
+    ------
+    ValueError
+        Naming the range of X and of the activation.
+    """
     bounds = OUTPUT_RANGES[output_activation]
-    if bounds and (rows.min() < bounds[0] or rows.max() > bounds[1]):
+    if bounds is None:
+        return
+    least, most = np.float32(statistics.minimum), np.float32(statistics.maximum)
+    if least < bounds[0] or most > bounds[1]:
         raise ValueError(
             f"With output_activation={output_activation!r}, X must lie in [{bounds[0]:g}, "
-            f"{bounds[1]:g}]. Got values from {rows.min():g} to {rows.max():g}; rescale X, for "
-            f"example with MinMaxScaler, or use output_activation='identity'."
+            f"{bounds[1]:g}]. Got values from {least:g} to {most:g}; rescale X, for example with "
+            f"MinMaxScaler, or use output_activation='identity'."
         )
 
 
 def draw_seed(random_state: Any) -> int:
-    """Draw the seed that all randomness of a fit hangs below.
+    """Draw the seed that all randomness of a fit is derived from.
 
-    None means fresh entropy from the system: numpy's global generator is the caller's.
+    None means fresh entropy from the system: numpy's global generator belongs to the caller.
     """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])

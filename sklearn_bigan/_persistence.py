@@ -1,57 +1,121 @@
-"""A trained net as plain values and numpy arrays, and back."""
+"""A fitted net as plain values and numpy arrays, and back."""
 
+import warnings
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import sklearn
 import torch
-from torch import Tensor, nn
+from sklearn.exceptions import InconsistentVersionWarning
 
-from sklearn_bigan._net import BiGANNet
-from sklearn_bigan.networks.bigan import Blueprint
+from sklearn_bigan._data.standardizer import Standardizer
+from sklearn_bigan._runtime.determinism import float32_by_default
+from sklearn_bigan._training.config import TrainingConfig
+from sklearn_bigan._training.net import BiGANNet
+from sklearn_bigan.networks.bigan import ModelSpec
+
+# Raised when a change makes older states unreadable.
+FORMAT = 1
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions that a state depends on, without local parts such as "+cpu"."""
+    return {
+        "sklearn_bigan": version("sklearn_bigan"),
+        "torch": torch.__version__.partition("+")[0],
+        "scikit-learn": sklearn.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def net_to_state(net: BiGANNet) -> dict[str, Any]:
     """Describe the net by dicts, strings, numbers, arrays and the user's factories, if any.
 
-    The live net is neither moved nor changed, and shares no memory with what is returned. The
-    optimizers stay behind: they are twice the size of the networks.
+    The net is neither moved nor changed, and shares no memory with the result. Of E and G the
+    averaged weights are kept, of the optimizer nothing: it is twice the size of the networks.
     """
-    return {
-        "blueprint": dict(vars(net.blueprint)),
-        "seed": net.seed,
-        "x_unit": net.x_unit.numpy(force=True).copy(),
-        "weights": _arrays(net.averaged_),
-        # The game's, should it go on; the one among the weights is fitted to the codes.
-        "prior": _arrays(net.module_.encoder.prior),
-        "history": net.epochs(),
-    }
-
-
-def net_from_state(state: dict[str, Any], **settings: Any) -> BiGANNet:
-    """Make the net anew, with `settings` as `BiGANNet` takes them, and fill it."""
-    blueprint = Blueprint(**state["blueprint"])
-    x_mean = torch.zeros(blueprint.n_features)  # only the start of a bias that is filled below
-    x_unit = torch.tensor(state["x_unit"])
-    net = BiGANNet(
-        blueprint, x_mean=x_mean, x_unit=x_unit, seed=state["seed"], **settings
-    ).initialize()
-    net.module_.load_state_dict(_tensors(state["weights"]))
-    net.averaged_.load_state_dict(_tensors(state["weights"]))
-    net.module_.encoder.prior.load_state_dict(_tensors(state["prior"]))
-    for epoch in state["history"]:
-        net.history.new_epoch()
-        for name, value in epoch.items():
-            net.history.record(name, value)
-    return net
-
-
-def _arrays(module: nn.Module) -> dict[str, np.ndarray]:
-    return {
+    state = {
         name: tensor.detach().to("cpu", copy=True).numpy()
-        for name, tensor in module.state_dict().items()
+        for name, tensor in net.module_.state_dict().items()
+    }
+    trained = ("encoder.", "generator.")
+    return {
+        "format": FORMAT,
+        "versions": dict(versions()),
+        "spec": dict(vars(net.spec)),
+        "config": dict(vars(net.config)),
+        "settings": {name: getattr(net, name) for name in ("lr", "batch_size", "max_epochs")},
+        "standardizer": asdict(net.standardizer),
+        "x_mean": net.x_mean.copy(),
+        "seed": net.seed,
+        "n_updates": net.n_updates_,
+        "history": net.epochs(),
+        "weights": {
+            name: array
+            for name, array in state.items()
+            # The prior of the training, should it go on: the averaged one is fitted to the codes.
+            if not name.startswith(trained) or name.startswith("encoder.prior.")
+        },
     }
 
 
-def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    # torch.tensor copies: joblib may hand over read-only memory maps.
-    return {name: torch.tensor(array) for name, array in arrays.items()}
+def net_from_state(state: dict[str, Any], estimator_name: str, **settings: Any) -> BiGANNet:
+    """Rebuild the net; no weights are drawn and no callback is initialised.
+
+    Parameters
+    ----------
+    state : dict
+        As `net_to_state` returns it.
+    estimator_name : str
+        For messages.
+    **settings
+        `callbacks`, `verbose` and `device`, as `BiGANNet` takes them.
+
+    Raises
+    ------
+    ValueError
+        If the state has another format.
+
+    Warns
+    -----
+    InconsistentVersionWarning
+        For every package whose version differs.
+    """
+    if state.get("format") != FORMAT:
+        raise ValueError(
+            f"This {estimator_name} was saved in format {state.get('format')!r}, and this version "
+            f"of sklearn_bigan ({version('sklearn_bigan')}) reads format {FORMAT}. Load it with "
+            f"the version that saved it, {state.get('versions', {}).get('sklearn_bigan')!r}, or "
+            f"fit it again."
+        )
+    for package, current in versions().items():
+        saved = state["versions"].get(package)
+        if saved != current:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=estimator_name,
+                    current_sklearn_version=f"{package} {current}",
+                    original_sklearn_version=f"{package} {saved}",
+                ),
+                stacklevel=4,
+            )
+    weights = dict(state["weights"])
+    for name in list(weights):
+        _, dot, own = name.partition("averaged.")
+        if dot:
+            weights.setdefault(own, weights[name])
+    with float32_by_default():
+        net = BiGANNet(
+            ModelSpec(**state["spec"]),
+            TrainingConfig(**state["config"]),
+            Standardizer(**state["standardizer"]),
+            state["x_mean"],
+            state["seed"],
+            **state["settings"],
+            **settings,
+        )
+        return net.restore(weights, state["history"], state["n_updates"])

@@ -7,8 +7,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from factories import small
 from sklearn.datasets import load_digits
-from small import bigan
 
 from sklearn_bigan import BiGANTransformer
 
@@ -34,7 +34,7 @@ def small_digits(digits: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def fitted(small_digits: np.ndarray) -> BiGANTransformer:
-    return bigan().fit(small_digits)
+    return small().fit(small_digits)
 
 
 @pytest.fixture
@@ -51,10 +51,3 @@ def module(monkeypatch):
     """Import a module of the benchmarks by its name."""
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     return importlib.import_module
-
-
-@pytest.fixture
-def two_digits(module):
-    """Zeros and ones, split."""
-    X, y = load_digits(n_class=2, return_X_y=True)
-    return module("data").split((X / 16).astype(np.float32), y)

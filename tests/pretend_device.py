@@ -140,20 +140,18 @@ for name, kernel in (
 ):
     KERNELS.impl(name, kernel, "PrivateUse1")
 
-CpuGenerator = torch.Generator
 
-
-class AnyGenerator(type(CpuGenerator)):
-    def __instancecheck__(cls, instance):
-        return isinstance(instance, CpuGenerator)
-
-
-class Generator(CpuGenerator, metaclass=AnyGenerator):
-    """A Python backend has no generators of its own; its operations run on the CPU anyway."""
+class Generator(torch.Generator):
+    """A CPU generator that is said to be on the device: a Python backend has none of its own."""
 
     def __new__(cls, device="cpu"):
-        pretend = torch.device(device).type == "pretend"
-        return CpuGenerator("cpu" if pretend else device)
+        made = super().__new__(cls, "cpu")
+        made.place = torch.device(device)
+        return made
+
+    @property
+    def device(self):
+        return self.place
 
 
 torch.Generator = Generator

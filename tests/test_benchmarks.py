@@ -1,253 +1,329 @@
-"""The benchmarks: methods train and can be measured, measures measure, no run is made twice."""
+"""The benchmarks: the experiments, their runs and lines, metrics, clocks and the report."""
 
 import json
+import sys
+import time
 from functools import partial
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from sklearn_bigan import BiGANTransformer, _learning
+from sklearn_bigan import BiGANTransformer
 
-# What is trained here for a moment converges nowhere, nor need it.
+# What is trained here for a moment converges nowhere.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
-CODES = {"z", "hidden", "all"}
-BACK = {"score", "reconstruction_ratio", "collapsed"}
-SAMPLES = {"prior_distance", "sample_energy", "c2st"}
-FIGURES = {
-    "pca": {"z"} | BACK,
-    "nystroem": {"z"},
-    "untrained": CODES | BACK | SAMPLES,
-    "autoencoder": CODES | BACK,
-    "neighbor_autoencoder": CODES | BACK,
-    "latent_regression": CODES | BACK | SAMPLES | {"discriminator"},
-    "joint_latent_regression": CODES | BACK | SAMPLES,
-    "bigan": CODES | BACK | SAMPLES,
-    "ali": CODES | BACK | SAMPLES,
-    "default": CODES | BACK | SAMPLES,
-}
-NOT_TRAINED = {"pca", "nystroem", "untrained"}
-PARAMETERS = {
-    "n_components": 4,
-    "output_activation": "sigmoid",
-    "learning_rate": 1e-3,
-    "random_state": 0,
-    "device": "cpu",
-}
+def noise(n_rows, center=0.0, seed=0):
+    return center + np.random.default_rng(seed).normal(size=(n_rows, 3))
 
 
-def noise(n_rows, centre=0.0, seed=0):
-    return centre + np.random.default_rng(seed).normal(size=(n_rows, 3))
+def test_every_experiment_names_what_there_is(module):
+    table = module("experiments")
+    names = {
+        "data": table.DATA,
+        "methods": table.METHODS,
+        "metrics": table.PROBES.keys() | table.METRICS.keys(),
+    }
+    for name, experiment in table.EXPERIMENTS.items():
+        for column, known in names.items():
+            assert set(getattr(experiment, column)) <= set(known), (name, column)
+        settings = list(table.settings(name))
+        distinct = {json.dumps(setting, sort_keys=True) for setting in settings}
+        assert len(distinct) == len(settings) > 0
+        for setting in settings:
+            if "parameters" in setting:
+                given = table.parameters(setting, experiment.image_shape(setting["data"]))
+                given.pop("max_updates", None)
+                BiGANTransformer(**given)
+    used = {m for experiment in table.EXPERIMENTS.values() for m in experiment.methods}
+    assert used == set(table.METHODS)
 
 
-def test_every_method_is_tried_here(module):
-    assert list(module("methods").METHODS) == list(FIGURES)
+@pytest.mark.parametrize("method", ["pca", "default", "neighbor_autoencoder", "latent_regression"])
+def test_a_run_appends_one_line_and_is_not_repeated(module, tmp_path, capsys, method):
+    path = tmp_path / "lines.jsonl"
+    command = ["quality", "--data", "digits", "--methods", method, "--seeds", "3"]
+    for _ in range(2):
+        module("run").main([*command, "--minutes", "0.005", "--out", str(path)])
+    (line,) = module("lines").read(path)
+    setting = {"experiment": "quality", "data": "digits", "method": method, "seed": 3}
+    assert setting.items() <= line.items()
+    assert {"commit", "date", "cpu", "versions", "command", "rows"} <= line.keys()
+    assert line["rows"] == 1257
+    assert line["z"]["linear_100"] > 0.5
+    assert (line["hidden"] is None) == (method == "pca")
+    assert (line["discriminator"] is None) == (method != "latent_regression")
+    assert (line["c2st"] is None) == (method in ("pca", "neighbor_autoencoder"))
+    assert (line["updates"] == 0) == (method == "pca")
 
 
-@pytest.mark.parametrize("method", FIGURES)
-def test_a_method_trains_and_has_the_figures_it_can_have(module, two_digits, monkeypatch, method):
-    measures = module("measures")
-    monkeypatch.setattr(measures, "DRAWS", 1)
-    train, parameters = module("methods").METHODS[method]
-    trained = train(two_digits[0], 0.1, [0.0], **PARAMETERS, **parameters)
-    assert (trained.updates > 0) == (method not in NOT_TRAINED)
-
-    figures = json.loads(json.dumps(measures.measure(trained, two_digits)))
-    checkpoints = figures.pop("checkpoints")
-    assert {name for name, figure in figures.items() if figure is not None} == FIGURES[method]
-    for place in CODES & FIGURES[method]:
-        assert set(figures[place]) == {
-            *("1nn", "linear_all", "linear_1000", "linear_100"),
-            *("balanced_all", "auc_all"),
-        }
-        assert figures[place]["linear_1000"] is None
-        assert figures[place]["1nn"] > 0.6
-
-    assert len(checkpoints) == (method not in NOT_TRAINED)
-    for checkpoint in checkpoints:
-        assert checkpoint["updates"] == 1
-        assert (checkpoint["z"] is not None) == ("z" in FIGURES[method])
+def test_lines_from_before_stand_for_methods_that_the_package_has_no_part_in(module):
+    table, lines = module("experiments"), module("lines")
+    known = lines.read(lines.RESULTS / "quality_digits.jsonl")
+    only_there = [line for line in known if "command" not in line]
+    for method, stands in (("pca", True), ("autoencoder", True), ("default", False)):
+        (setting,) = table.settings("quality", data=["digits"], methods=[method], seeds=[0])
+        assert (lines.find(setting, only_there) is not None) == stands
 
 
-def test_checkpoints_leave_training_as_it_is(module, two_digits):
-    estimator = module("methods").estimator
-    plain, watched = (
-        estimator(two_digits[0], 60, marks, max_epochs=3, **PARAMETERS) for marks in ([], [0, 0])
-    )
-    assert [checkpoint.updates for checkpoint in watched.checkpoints] == [1, 2]
-    ends = [trained.encode(two_digits[2])["z"] for trained in (plain, watched)]
-    np.testing.assert_array_equal(*ends)
-    assert not np.allclose(watched.checkpoints[0].encode(two_digits[2])["z"], ends[0])
-
-
-def test_distances_are_none_between_draws_of_the_same_and_large_between_others(module):
-    energy_distance, c2st = (
-        getattr(module("distributions"), f) for f in ("energy_distance", "c2st")
-    )
-    here, alike, there = noise(500), noise(500, seed=1), noise(500, centre=30, seed=1)
-    assert abs(energy_distance(here, alike)) < 0.01
-    assert energy_distance(here, there) > 0.9
-    assert c2st(here, alike) == pytest.approx(0.5, abs=0.05)
-    assert c2st(here, there) == 1
-
-
-def test_what_is_lost_in_training_is_seen(module):
-    measures, Trained = module("measures"), module("trained").Trained
-    X = noise(200)
-
-    def collapsed(codes=X, samples=X, X_hat=X):
-        trained = Trained(None, lambda X: X_hat, lambda n: noise(n), lambda n: samples)
-        ratio = measures.reconstruction(trained, X, X.mean(axis=0))["reconstruction_ratio"]
-        return measures.collapsed(trained, codes, X, ratio)
-
-    assert not collapsed()
-    assert collapsed(codes=0.01 * X)
-    assert collapsed(samples=0.1 * X)
-    assert collapsed(X_hat=X[::-1])
-    assert measures.collapsed(Trained(None), X, X, None) is None
-
-
-def test_few_labels_are_drawn_from_the_training_rows(module, monkeypatch):
-    measures = module("measures")
-    monkeypatch.setattr(measures, "DRAWS", 2)
-    X, y = np.concatenate([noise(60), noise(60, centre=9)]), np.repeat([0, 1], 60)
-    assert measures.few_labels(100, X, y, X, y) == 1
-    assert measures.few_labels(119, X, y, X, y) is None
-
-
-def test_of_many_rows_a_part_is_measured(module, two_digits, monkeypatch):
-    measures, Trained = module("measures"), module("trained").Trained
-    for name, value in {"MANY": 200, "TRAINING_PART": 150, "TEST_PART": 50, "DRAWS": 1}.items():
-        monkeypatch.setattr(measures, name, value)
-    seen = []
-
-    def encode(X):
-        seen.append(len(X))
-        return {"z": X}
-
-    measures.measure(Trained(encode), two_digits)
-    assert seen == [150, 50]
-
-
-def test_runs_are_resumed_and_a_failure_loses_no_other(module, tmp_path, capsys):
-    runs = module("runs")
-    made, path = [], tmp_path / "new" / "lines.jsonl"
+def test_a_failure_loses_no_other_run(module, tmp_path, capsys):
+    lines, path = module("lines"), tmp_path / "new" / "lines.jsonl"
+    fixed = {"experiment": "quality", "n_components": 2, "validate": False}
+    settings = [fixed | {"seed": seed} for seed in range(3)]
 
     def run(setting):
-        made.append(setting["seed"])
-        if setting["seed"] == 1 and made.count(1) == 1:
+        if setting["seed"] == 1:
             raise ValueError("no luck")
-        return {"z": {"1nn": 0.5}}
+        return {"score": 0.5}
 
-    settings = [{"method": "pca", "seed": seed} for seed in range(3)]
-    lines = runs.resume(run, settings, lambda _: path, jobs=1)
-    assert [line["seed"] for line in lines] == [0, 2]
-    assert lines == runs.read(path)
-    assert set(lines[0]) == {"method", "seed", "z", "date", "commit", "cpu", "versions"}
-    assert "no luck" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="1 of 3 runs failed"):
-        runs.exit_if_some_failed(lines, settings)
-
-    lines = runs.resume(run, settings, lambda _: path, jobs=1)
-    runs.exit_if_some_failed(lines, settings)
-    assert made == [0, 1, 2, 1]
-    assert len(runs.read(path)) == 3
+        lines.resume(run, settings, lambda _: path)
+    assert "no luck" in capsys.readouterr().err
+    assert [line["seed"] for line in lines.read(path)] == [0, 2]
 
 
-def test_tables_show_median_and_range_and_nothing_where_there_is_nothing(module):
-    line = {"data": "digits", "method": "pca", "minutes": 1.0, "hidden": None, "updates": 0}
-    other = {"data": "shuttle", "method": "bigan", "score": 0.25, "all": {"linear_all": 0.75}}
+def test_codes_are_measured_at_a_mark_and_training_goes_on_undisturbed(module):
+    methods = module("quality.methods")
+    X = np.random.default_rng(0).random((300, 4), dtype=np.float32)
+    fixed = {"n_components": 2, "max_epochs": 3, "random_state": 0, "device": "cpu"}
+
+    def look(encode):
+        return encode(X)
+
+    plain, watched = (
+        methods.estimator(X, methods.Budget(60, marks, look), **fixed) for marks in ([], [0])
+    )
+    (seen,) = watched.budget.seen
+    assert seen["updates"] * 3 == watched.budget.updates
+    codes = [model.encode(X)["z"] for model in (plain, watched)]
+    np.testing.assert_array_equal(*codes)
+    assert not np.allclose(seen["z"], codes[0])
+
+
+def test_splits_are_disjoint_stratified_and_scaled_by_the_training_rows(module, tmp_path):
+    data = module("quality.data")
+    X_train, y_train, X_test, y_test = data.load("blobs", tmp_path, validate=False)
+    assert (len(X_train), len(X_test), X_train.dtype) == (7000, 3000, np.float32)
+    np.testing.assert_allclose(X_train.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(X_train.std(axis=0), 1, atol=1e-4)
+    shares = [np.bincount(y) / len(y) for y in (y_train, y_test)]
+    np.testing.assert_allclose(*shares, atol=1e-3)
+    assert not {row.tobytes() for row in X_train} & {row.tobytes() for row in X_test}
+    X_less, _, X_held_out, _ = data.load("blobs", tmp_path, validate=True)
+    both = np.concatenate([X_less, X_held_out])
+    np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(X_train, axis=0))
+    with pytest.raises(SystemExit, match=r"mnist\.npz is missing"):
+        data.load("mnist", tmp_path, validate=False)
+    one, other = (data.load("wine", tmp_path, validate=False, seed=seed)[0] for seed in (0, 1))
+    assert not np.array_equal(one, other)
+
+
+def test_probes_of_perfect_and_of_meaningless_codes(module):
+    metrics = module("quality.metrics")
+    y = np.repeat([0, 1], 100)
+    perfect, meaningless = noise(200) + 20 * y[:, None], noise(200)
+    for name, probe in metrics.PROBES.items():
+        known = {k: v for k, v in probe(perfect, y, perfect, y).items() if v is not None}
+        assert set(known.values()) == {1.0}, name
+    assert metrics.linear(meaningless[::2], y[::2], meaningless[1::2], y[1::2])["auc_all"] < 0.7
+    assert metrics.neighborhoods(meaningless, y, None, None)["after 4"] < 0.65
+    figures = metrics.few_labels(perfect, y, perfect, y)
+    assert figures == {"linear_1000": None, "linear_100": 1.0}
+    assert metrics.nearest(meaningless[::2], y[::2], meaningless[1::2], y[1::2])["1nn"] < 0.65
+
+
+def test_metrics_of_known_models(module):
+    metrics, Model = module("quality.metrics"), module("quality.methods").Model
+    X, alike, far = noise(500), noise(500, seed=1), noise(500, center=30, seed=1)
+    measured = metrics.Measured("none", (X, None, X, None))
+    identity = Model(None, lambda X: X, lambda n: alike[:n])
+    assert metrics.reconstruction(identity, measured) == {"score": 1, "reconstruction_ratio": 0}
+    mean = Model(None, lambda X: np.broadcast_to(X.mean(0), X.shape))
+    assert metrics.reconstruction(mean, measured)["score"] == pytest.approx(0)
+    assert metrics.samples(identity, measured)["c2st"] == pytest.approx(0.5, abs=0.05)
+    assert metrics.c2st(far, X) == 1
+    assert set(metrics.samples(Model(None), measured).values()) == {None}
+
+
+def test_clusters_agree_with_classes_by_any_name(module):
+    agreement = module("quality.metrics").agreement
+    classes = np.repeat([0, 1, 2], 10)
+    assert agreement(classes, 2 - classes, 3) == {"nmi": 1, "purity": 1, "accuracy": 1}
+    assert agreement(classes, np.arange(30), 30)["accuracy"] is None
+    coarse = agreement(classes, np.minimum(classes, 1), 3)
+    assert coarse["purity"] == coarse["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_modes_are_found_where_samples_lie(module, tmp_path):
+    data, metrics = module("quality.data"), module("quality.metrics")
+    for name, (centers, std) in data.MODES.items():
+        X, *_ = data.load(f"{name}_5000", tmp_path, validate=False)
+        found = metrics.modes_found(X, centers, std)
+        assert found["modes"] == len(centers)
+        assert found["near"] == pytest.approx(0.989, abs=0.005)
+        one = metrics.modes_found(centers[:1].repeat(20, axis=0), centers, std)
+        assert one == {"modes": 1, "near": 1}
+
+
+def test_a_classifier_sees_how_far_samples_are(module, tmp_path):
+    judge = module("quality.judge")
+    X, y, X_test, y_test = module("quality.data").load("digits", tmp_path, validate=False)
+    model = judge.train_classifier(X, y, (8, 8, 1), n_updates=150)
+    assert np.mean(judge.predict(model, X_test) == y_test) > 0.9
+    same, alike, ones = (judge.frechet_distance(model, X, A) for A in (X, X_test, X[y == 1]))
+    assert same == pytest.approx(0, abs=1e-3)
+    assert alike < 0.1 < ones
+
+
+def busy(megabytes):
+    """Hold memory, and compute for a fifth of a second of CPU time; sleep for as long."""
+    held, start = np.ones(megabytes * 2**17), time.process_time()
+    while time.process_time() < start + 0.2:
+        held[:1000].sum()
+    time.sleep(0.2)
+    return len(held)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from Linux's /proc")
+def test_a_fresh_process_reports_what_a_function_used(module):
+    figures = module("speed.clock").in_fresh_process(busy, 64)
+    assert figures["result"] == 64 * 2**17
+    assert 0.2 <= figures["cpu_seconds"] < figures["seconds"]
+    assert 0.4 <= figures["seconds"] < 5
+    assert 60 <= figures["peak_megabytes"] < 128
+    with pytest.raises(RuntimeError, match="ValueError"):
+        module("speed.clock").in_fresh_process(busy, "many")
+
+
+def test_the_clock_times_the_steps_that_are_not_skipped(module):
+    clock = module("speed.clock").Clock(skip=1)
+    net = SimpleNamespace()
+    clock.on_epoch_begin(net)
+    for seconds in (0.2, 0.01, 0.03):
+        clock.on_batch_begin(net)
+        time.sleep(seconds)
+        clock.on_batch_end(net)
+    time.sleep(0.1)
+    clock.on_epoch_end(net)
+    assert 0.02 <= clock.steps[0] < 0.1
+    assert 0.34 <= clock.epochs[0]
+
+
+def shapes(products):
+    return [(*left.shape, right.shape[1]) for left, right in (product.args for product in products)]
+
+
+def test_the_floor_of_a_step_has_its_products_and_no_others(module):
+    n, columns, width, codes = 6, 12, 8, 3
+    wide = columns + codes
+    settings = {"n_components": codes, "hidden_layer_sizes": (width,), "batch_size": n}
+    make = partial(BiGANTransformer, method="bigan", random_state=0, device="cpu", **settings)
+    X = np.random.default_rng(0).random((n, columns), dtype=np.float32)
+    assert shapes(module("speed.products").floor(make, X)) == [
+        *((n, columns, width), (n, width, codes)),  # E(x)
+        *((n, codes, width), (n, width, columns)),  # G(z)
+        *((2 * n, wide, width), (2 * n, width, 1)),  # D, of both kinds of pairs
+        *((1, 2 * n, width), (2 * n, 1, width)),  # backward: at the weights, at the input
+        *((width, 2 * n, wide), (n, width, codes), (n, width, columns)),
+        *((columns, n, width), (n, columns, width)),
+        (width, n, codes),  # no gradient at z
+        *((codes, n, width), (n, codes, width)),
+        (width, n, columns),  # nor at x
+    ]
+
+
+@pytest.mark.parametrize("n_made", [0, 2, 4])
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Conv2d(2, 3, 4, 2, 1, bias=False), nn.ConvTranspose2d(2, 3, 4, 2, 1, bias=False)],
+)
+def test_bare_convolutions_are_the_layers_and_autograds(module, layer, n_made):
+    products = module("speed.products")
+    x = torch.randn(4, 2, 5, 5, requires_grad=True)
+    out = layer(x)
+    gradient = torch.randn_like(out)
+    at_weight, at_input = torch.autograd.grad(out, [layer.weight, x], gradient)
+    made = (torch.arange(4) >= 4 - n_made).view(4, 1, 1, 1).expand_as(x)
+    forward, backward = products.bare(layer, x.detach(), gradient, list(products.parts(made)))
+    torch.testing.assert_close(forward(), out.detach())
+    found = [product() for product in backward]
+    (of_weight,) = (weight for _, weight, _ in found if weight is not None)
+    torch.testing.assert_close(of_weight, at_weight)
+    of_input = [part for part, _, _ in found if part is not None]
+    torch.testing.assert_close(torch.cat([at_input[:0], *of_input]), at_input[made[:, 0, 0, 0]])
+
+
+def test_a_part_of_a_benchmark_of_speed_appends_a_line(module, tmp_path, capsys, monkeypatch):
+    steps, path = module("speed.steps"), tmp_path / "lines.jsonl"
+    monkeypatch.setattr(steps, "TABLES", [(64, 8, 16)])
+    monkeypatch.setattr(steps, "RECIPES", {"default": {}})
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs: graph)
+    module("run").main(["roofline", "--parts", "tables", "--out", str(path), "--rounds", "2"])
+    (line,) = module("lines").read(path)
+    assert line["part"] == "tables"
+    for recipe in ("default", "default, compiled"):
+        figures = line[recipe]["64 columns, width 8, batch 16"]
+        assert figures["least"] <= figures["ratio"] <= figures["greatest"]
+        # a step is never faster than the products in it
+        assert figures["floor_seconds"] < figures["seconds"] < 1
+    with pytest.raises(SystemExit, match="has the parts"):
+        module("run").main(["processes", "--parts", "no such", "--out", str(path)])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["default", "textbook", "mlp_autoencoder"])
+def test_a_peer_learns(module, name):
+    peers = module("speed.peers")
+    X, peer = peers.make(256, 6), peers.PEERS[name](3, (16, 16))
+    codes = [(peer.fit(X, n_epochs), peer.predict(X))[1] for n_epochs in (1, 3)]
+    assert codes[0].shape == (256, 6 if name == "mlp_autoencoder" else 3)
+    assert not np.allclose(*codes)
+
+
+def test_ratios_are_the_rounds_own(module):
+    took = {"bigan": [1.0, 2.0, 4.0], "other": [3.0, 2.0, 8.0]}
+    other = module("speed.peers").beside(took, 8)["other"]
+    assert other == {"rows_a_second": [2.667, 1, 4], "bigan_times": [2, 1, 3]}
+
+
+def test_tables_are_generated_and_stale_ones_noticed(module, tmp_path):
+    report, readme = module("report"), tmp_path / "README.md"
+    line = {"data": "digits", "method": "default", "minutes": 1.0, "commit": "abc", "updates": 7}
     lines = [{**line, "z": {"1nn": accuracy}} for accuracy in (0.5, 0.75, 0.625)]
-    text = module("table").report([*lines, other])
-    assert "| pca | 1.0 | 0.625 (0.500 to 0.750) |" in text
-    assert "0.625 (0.500 to 0.750) |  |  |" in text
-    assert "| accuracy, all labels | bigan |\n| --- | --- |\n| shuttle | 0.750 |" in text
+    lines.append({**line, "parameters": {}, "commit": "def", "z": {"1nn": 0.25}})
+    (tmp_path / "quality_digits.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    readme.write_text("before\n<!-- table: quality_digits -->\n<!-- end -->\nafter\n")
+    command = ["--results", str(tmp_path), "--readme", str(readme)]
+    with pytest.raises(SystemExit, match="quality_digits"):
+        report.main([*command, "--check"])
+    report.main(command)
+    report.main([*command, "--check"])
+    text = readme.read_text()
+    assert "| default | 1 | 0.625 (0.500 to 0.750) |" in text
+    assert "| default (redesign) | 1 | 0.250 |" in text
+    assert text.startswith("before")
+    assert text.endswith("after\n")
+    readme.write_text(text.replace("0.250", "0.999"))
+    with pytest.raises(SystemExit, match="quality_digits"):
+        report.main([*command, "--check"])
 
 
-def test_a_plain_gans_discriminator_has_a_row_of_its_own(module):
-    line = {
-        "data": "digits",
-        "method": "latent_regression",
-        "minutes": 1.0,
-        "z": {"1nn": 0.5},
-        "discriminator": {"1nn": 0.25},
-    }
-    regressor, discriminator = module("table").report([line]).splitlines()[-2:]
-    assert regressor.startswith("| latent_regression | 1.0 | 0.500 |")
-    assert discriminator.startswith("| gan_discriminator | 1.0 |  |  |  |  | 0.250 |")
+def test_the_tables_of_the_readme_are_fresh(module):
+    module("report").main(["--check"])
 
 
-def test_the_best_tuned_learning_rate_is_taken(module, monkeypatch, tmp_path):
-    methods = module("methods")
-    monkeypatch.setattr(methods, "RESULTS", tmp_path)
-    assert methods.learning_rate("digits", "bigan") == 1e-3
+def test_the_best_tuned_learning_rate_is_taken(module, tmp_path):
+    rate = partial(module("quality.methods").learning_rate, results=tmp_path)
+    assert rate("digits", "bigan_tuned") == 1e-3
     tried = [("digits", 1e-4, 0.9), ("digits", 1e-2, 0.8), ("kdd", 1e-2, 0.7), ("blobs", 1e-2, 0.7)]
     lines = [
         {"data": data, "method": "bigan", "learning_rate": rate, "z": {"linear_100": accuracy}}
         for data, rate, accuracy in tried
     ]
     (tmp_path / "tuning.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    assert methods.learning_rate("digits", "bigan") == 1e-4
-    assert methods.learning_rate("mnist", "bigan") == 1e-2
-
-
-def test_data_are_split_and_scaled_by_the_training_rows(module, tmp_path):
-    data = module("data")
-    X_train, _, X_test, _ = data.load("blobs", tmp_path)
-    assert (len(X_train), len(X_test), X_train.dtype) == (7000, 3000, np.float32)
-    np.testing.assert_allclose(X_train.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(X_train.std(axis=0), 1, atol=1e-4)
-    X_less, _, X_held_out, _ = data.load("blobs", tmp_path, validate=True)
-    rows = np.concatenate([X_less, X_held_out])
-    np.testing.assert_array_equal(np.sort(rows, axis=0), np.sort(X_train, axis=0))
-    with pytest.raises(SystemExit, match=r"mnist\.npz is missing"):
-        data.load("mnist", tmp_path)
-
-
-def test_clusters_agree_with_classes_by_any_name(module):
-    agreement = module("clusters").agreement
-    classes = np.repeat([0, 1, 2], 10)
-    assert agreement(classes, 2 - classes, 3) == {"nmi": 1, "purity": 1, "accuracy": 1}
-    finer = agreement(classes, np.arange(30), 30)
-    assert finer["purity"] == 1
-    assert finer["accuracy"] is None
-    coarse = agreement(classes, np.minimum(classes, 1), 3)
-    assert coarse["purity"] == coarse["accuracy"] == pytest.approx(2 / 3)
-
-
-def test_modes_are_found_where_samples_lie(module):
-    modes = module("modes")
-    for centres, std in modes.MODES.values():
-        figures = modes.found(modes.draw(centres, std, 5000), centres, std)
-        assert figures["modes"] == len(centres)
-        assert figures["near"] == pytest.approx(0.989, abs=0.005)
-        assert modes.found(centres[:1].repeat(20, axis=0), centres, std) == {"modes": 1, "near": 1}
-
-
-def test_neighbourhoods_are_worth_what_their_rows_have_in_common(module):
-    neighbors = module("neighbors")
-    y = np.repeat([0, 1], 200)
-    within = torch.arange(400).reshape(2, -1)  # each row's neighbours are its class's next three
-    graph = torch.stack([within.roll(-step, 1).ravel() for step in (1, 2, 3)], dim=1)
-    assert neighbors.purity(graph, y, steps=5) == 1
-    assert neighbors.spreading(graph, y) == 1
-    mixed = np.random.default_rng(0).permutation(y)
-    assert neighbors.purity(graph, mixed, steps=5) < 0.6
-    assert neighbors.spreading(graph, mixed) < 0.6
-
-
-def test_one_unit_is_the_estimator_that_counts_columns_as_they_vary(module, monkeypatch):
-    units = module("units")
-    monkeypatch.setattr(units, "BiGANTransformer", partial(BiGANTransformer, max_epochs=1))
-    setting = {"data": "wine", "standardised": False, "seed": 0}
-    one, default, pca = (
-        units.run({**setting, "method": method}, Path())
-        for method in ("one unit", "default", "pca")
-    )
-    assert one != default
-    assert pca["score"] > 0.999  # of what varies nearly all is in one column
-    assert _learning.MOST_TIMES_MEDIAN == 3
+    assert rate("digits", "bigan_tuned") == 1e-4
+    assert rate("mnist", "bigan") == 1e-2

@@ -1,4 +1,3 @@
-import copy
 import os
 import subprocess
 import sys
@@ -6,7 +5,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from factories import small
 from matplotlib import pyplot as plt
+from sklearn.base import clone
 
 from sklearn_bigan import (
     BiGANTransformer,
@@ -26,9 +27,8 @@ def images():
 
 @pytest.fixture(scope="module")
 def fitted(images):
-    return BiGANTransformer(
-        3, image_shape=(8, 10, 3), output_activation="sigmoid", max_epochs=1, random_state=0
-    ).fit(images)
+    shape = {"image_shape": (8, 10, 3), "output_activation": "sigmoid"}
+    return small(**shape, max_epochs=1).fit(images)
 
 
 def as_images(rows):
@@ -55,14 +55,8 @@ def test_samples_are_those_of_the_seed(fitted):
     np.testing.assert_allclose(of_a_cluster.images[0, :6], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("features", ["latent", "hidden"])
-def test_an_interpolation_goes_from_code_to_code(fitted, images, features):
-    fitted.set_params(features=features)
-    try:
-        display = InterpolationDisplay.from_estimator(fitted, images[:2], images[2:4], n_steps=3)
-    finally:
-        assert fitted.features == features
-        fitted.set_params(features="latent")
+def test_an_interpolation_goes_from_code_to_code(fitted, images):
+    display = InterpolationDisplay.from_estimator(fitted, images[:2], images[2:4], n_steps=3)
     assert display.images.shape == (2, 5, 8, 10, 3)
     np.testing.assert_allclose(display.images[:, 0], as_images(images[:2]))
     np.testing.assert_allclose(display.images[:, 4], as_images(images[2:4]))
@@ -74,39 +68,52 @@ def test_an_interpolation_goes_from_code_to_code(fitted, images, features):
     np.testing.assert_allclose(display.images[:, 3], ends[2:], rtol=1e-5)
 
 
-def test_pictures_are_the_same_of_data_frames(fitted, images):
+@pytest.mark.parametrize("features", ["all", "hidden"])
+def test_an_interpolation_needs_no_codes_from_transform_and_no_copy(
+    fitted, images, features, monkeypatch
+):
+    def interpolation():
+        return InterpolationDisplay.from_estimator(fitted, images[:2], images[2:4]).images
+
+    expected = interpolation()
+    monkeypatch.setattr(fitted, "features", features)
+    monkeypatch.setattr(BiGANTransformer, "__getstate__", None)  # the networks are not copied
+    np.testing.assert_array_equal(interpolation(), expected)
+    assert fitted.features == features
+
+
+def test_data_frames_are_plotted_as_arrays_are(images):
     names = [f"pixel{i}" for i in range(images.shape[1])]
-    named = copy.copy(fitted).set_output(transform="pandas")
-    named.feature_names_in_ = np.array(names, dtype=object)
+    plain = small(image_shape=(8, 10, 3), max_epochs=0)
+    named = clone(plain).set_output(transform="pandas")
+    plain.fit(images)
+    named.fit(pd.DataFrame(images, columns=names))
     X, X_end = (pd.DataFrame(rows, columns=names) for rows in (images[:2], images[2:4]))
-    for display, arguments, plain in (
-        (InterpolationDisplay, (X, X_end), (images[:2], images[2:4])),
-        (ReconstructionDisplay, (X,), (images[:2],)),
-    ):
-        drawn = display.from_estimator(named, *arguments).images
-        np.testing.assert_array_equal(drawn, display.from_estimator(fitted, *plain).images)
+    for display, arguments in ((InterpolationDisplay, (X, X_end)), (ReconstructionDisplay, (X,))):
+        expected = display.from_estimator(plain, *(frame.to_numpy() for frame in arguments)).images
+        np.testing.assert_array_equal(display.from_estimator(named, *arguments).images, expected)
 
 
-def test_a_picture_has_a_white_frame_round_each_image():
+def test_each_image_has_a_white_frame():
     images = np.zeros((2, 3, 4, 5, 1))
     images[1, 2] = np.nan
-    picture = SampleDisplay(images).plot().ax_.images[0].get_array()
-    assert picture.shape == (2 * (4 + 2), 3 * (5 + 2), 3)
-    assert picture[:, [0, 6, 7, 13, 14, 20]].min() == picture[[0, 5, 6, 11]].min() == 1
-    assert picture[1:5, 1:6].max() == 0
-    assert picture[6:, 14:].min() == 1  # there is no such image
+    grid = SampleDisplay(images).plot().ax_.images[0].get_array()
+    assert grid.shape == (2 * (4 + 2), 3 * (5 + 2), 3)
+    assert grid[:, [0, 6, 7, 13, 14, 20]].min() == grid[[0, 5, 6, 11]].min() == 1
+    assert grid[1:5, 1:6].max() == 0
+    assert grid[6:, 14:].min() == 1  # there is no such image
 
 
-def test_unbounded_pixels_are_drawn_from_the_least_to_the_greatest(images):
+def test_unbounded_pixels_are_scaled_from_the_smallest_to_the_largest(images):
     rows = 5 * images - 2
-    model = BiGANTransformer(3, image_shape=(8, 10, 3), max_epochs=1, random_state=0).fit(rows)
+    model = small(image_shape=(8, 10, 3), max_epochs=1).fit(rows)
     display = ReconstructionDisplay.from_estimator(model, rows[:4], n_columns=4)
     expected = (rows[:4] - rows[:4].min()) / np.ptp(rows[:4])
     np.testing.assert_allclose(display.images[0], as_images(expected), atol=1e-6)
     assert np.isfinite(display.images).all()
 
 
-def test_a_picture_is_drawn_where_one_says(fitted, images):
+def test_images_are_plotted_on_the_given_axes(fitted, images):
     figure, ax = plt.subplots()
     display = ReconstructionDisplay.from_estimator(fitted, images[:2], ax=ax)
     assert display.ax_ is ax
@@ -116,21 +123,22 @@ def test_a_picture_is_drawn_where_one_says(fitted, images):
     assert display.ax_ is not ax
 
 
-def test_tables_have_no_images(images):
-    table = BiGANTransformer(3, max_epochs=1, random_state=0).fit(images)
-    for draw in (
-        lambda: ReconstructionDisplay.from_estimator(table, images),
-        lambda: SampleDisplay.from_estimator(table),
-        lambda: InterpolationDisplay.from_estimator(table, images, images),
+@pytest.mark.parametrize(
+    ("image_shape", "message"),
+    [
+        (None, r"image_shape is None.*see TrainingDisplay"),
+        ((12, 10, 2), "1 or 3 channels can be plotted. Got 2"),
+    ],
+)
+def test_rows_that_are_no_images_are_refused(images, image_shape, message):
+    model = small(image_shape=image_shape, max_epochs=0).fit(images)
+    for display, arguments in (
+        (ReconstructionDisplay, (images,)),
+        (SampleDisplay, ()),
+        (InterpolationDisplay, (images, images)),
     ):
-        with pytest.raises(ValueError, match=r"image_shape is None.*see TrainingDisplay"):
-            draw()
-
-
-def test_images_of_two_channels_have_no_colour(images):
-    model = BiGANTransformer(3, image_shape=(12, 10, 2), max_epochs=1).fit(images)
-    with pytest.raises(ValueError, match=r"1 or 3 channels can be drawn. Got 2"):
-        SampleDisplay.from_estimator(model)
+        with pytest.raises(ValueError, match=message):
+            display.from_estimator(model, *arguments)
 
 
 def test_an_interpolation_needs_as_many_ends_as_beginnings(fitted, images):
@@ -138,8 +146,8 @@ def test_an_interpolation_needs_as_many_ends_as_beginnings(fitted, images):
         InterpolationDisplay.from_estimator(fitted, images[:2], images[:3])
 
 
-def test_training_is_drawn_as_losses_and_health(small_digits):
-    model = BiGANTransformer(3, max_epochs=3, random_state=0).fit(small_digits)
+def test_training_is_plotted_as_losses_and_diagnostics(small_digits):
+    model = small(max_epochs=3).fit(small_digits)
     display = TrainingDisplay.from_estimator(model)
     for ax, name in ((display.axes_[0], "cycle_loss"), (display.axes_[1], "coverage")):
         (line,) = [line for line in ax.lines if line.get_label() == name.replace("_", " ")]
@@ -149,21 +157,20 @@ def test_training_is_drawn_as_losses_and_health(small_digits):
     assert display.plot(axes).figure_ is figure
 
 
-def test_losses_are_drawn_of_the_epochs_that_had_them(small_digits):
-    model = BiGANTransformer(3, max_epochs=1, random_state=0).fit(small_digits)
+def test_a_loss_is_plotted_for_the_epochs_that_have_it(small_digits):
+    model = small(max_epochs=1).fit(small_digits)
     model.set_params(cycle_weight=0).partial_fit(small_digits)
     display = TrainingDisplay.from_estimator(model)
     lines = {line.get_label(): line.get_ydata() for line in display.axes_[0].lines}
     assert np.isnan(lines["cycle loss"]).tolist() == [False, True]
 
 
-def test_no_training_cannot_be_drawn(small_digits):
-    untrained = BiGANTransformer(3, max_epochs=0).fit(small_digits)
+def test_an_empty_history_is_refused(small_digits):
     with pytest.raises(ValueError, match="no epoch was trained"):
-        TrainingDisplay.from_estimator(untrained)
+        TrainingDisplay.from_estimator(small(max_epochs=0).fit(small_digits))
 
 
-def test_the_package_does_without_matplotlib_until_something_is_drawn():
+def test_matplotlib_is_imported_when_something_is_plotted():
     code = """
 import sys, numpy as np, sklearn_bigan
 display = sklearn_bigan.SampleDisplay(np.zeros((1, 1, 2, 2, 1)))

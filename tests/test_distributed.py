@@ -5,50 +5,71 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
+from factories import small, spec
+from skorch.callbacks import EarlyStopping
 from torch import nn
 from torch.nn.functional import batch_norm
 
-from sklearn_bigan import BiGANTransformer
-from sklearn_bigan._batches import cuts
-from sklearn_bigan._device import resolve_device
-from sklearn_bigan._distributed import Group, shared_batch_norm
-from sklearn_bigan._noise import Noise, part
+from sklearn_bigan._data import source
+from sklearn_bigan._data.batches import cuts
+from sklearn_bigan._data.draws import Draws
+from sklearn_bigan._runtime import distributed
+from sklearn_bigan._runtime.device import resolve_device
+from sklearn_bigan._runtime.distributed import SharedBatchNorm, check_rows, shard
+from sklearn_bigan._training.config import TrainingConfig
+from sklearn_bigan._training.net import make_objective
+from sklearn_bigan.networks.priors import MixturePrior
 
-# Batches of 64 rows, or of 32 and their partners, divide these evenly.
-N_ROWS = 256
-IMAGES = {"image_shape": (8, 8), "network": "dcgan"}
+CPU = torch.device("cpu")
+
+
+class BodyWithBatchNorm(nn.Module):
+    """D's features of a pair depend on the whole batch."""
+
+    def __init__(self, n_features, latent_dim):
+        super().__init__()
+        first = nn.Linear(n_features + latent_dim, 16, bias=False)
+        self.layers = nn.Sequential(first, nn.BatchNorm1d(16), nn.LeakyReLU())
+
+    def forward(self, x, z):
+        return self.layers(torch.cat([x, z], dim=1))
+
+
+# No epoch is better than the first: training ends after the second, and goes back to the first.
+STOP = EarlyStopping("epoch", patience=1, load_best=True, sink=lambda text: None)
 CASES = {
     "default": {},
-    "ALI": {"posterior": "gaussian", "prior": "normal", "n_neighbors": 0},
-    "latent regression": {"inference": "joint_latent_regression", "prior": "uniform"},
-    "views of images": {**IMAGES, "posterior": "gaussian"},
-    "batch norm in D": {**IMAGES, "augmentations": None, "n_neighbors": 0},
-    "blocks, early stopping": {"early_stopping": True, "validation_fraction": 0.25},
+    "ALI": {"method": "ali"},
+    "latent regression": {"method": "joint_latent_regression"},
+    "views of images": {"image_shape": (8, 8), "posterior": "gaussian"},
+    "images": {"image_shape": (8, 8), "augmentations": None},
+    "batch norm in D": {"network": {"discriminator": BodyWithBatchNorm}},
+    "batch norm in D of BiGAN": {
+        "method": "bigan",
+        "network": {"discriminator": BodyWithBatchNorm},
+    },
+    "early stopping": {"callbacks": [STOP], "max_epochs": 4},
+    "blocks": {},  # of 128 rows
 }
-SETTINGS = {
-    "n_components": 4,
-    "batch_size": 64,
-    "hidden_layer_sizes": (32,),
-    "output_activation": "sigmoid",
-    "max_epochs": 1,
-    "device": "cpu",
-    "random_state": 0,
-}
+SETTINGS = {"batch_size": 64, "max_epochs": 1}
 
 
 def train(X: np.ndarray) -> dict:
     """What each case comes to."""
     found = {}
     for name, parameters in CASES.items():
-        model = BiGANTransformer(**SETTINGS, **parameters).fit(X)
-        weights = {k: v.numpy() for k, v in model.net_.averaged_.state_dict().items()}
+        block_rows = 128 if name == "blocks" else source.BLOCK_ROWS
+        with patch.object(source, "BLOCK_ROWS", block_rows):
+            model = small(**SETTINGS | parameters).fit(X)
+        weights = {k: v.numpy() for k, v in model.net_.module_.state_dict().items()}
         found[name] = {"weights": weights, "history": model.history_}
     # Seeds drawn by each process for itself, a second fit, and dropout.
-    model = BiGANTransformer(4, image_shape=(8, 8), network="ali", max_epochs=1, device="cpu")
+    model = small(image_shape=(8, 8), network="ali", max_epochs=1, random_state=None)
     found["transform"] = model.fit(X[:64]).partial_fit(X[64:134]).transform(X)
     return found
 
@@ -57,7 +78,7 @@ def train(X: np.ndarray) -> dict:
 def found(tmp_path_factory, digits):
     """Results of one process, and of two."""
     folder = tmp_path_factory.mktemp("distributed")
-    X = digits[:N_ROWS]
+    X = digits[:256]
     np.save(folder / "X.npy", X)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [sys.executable, *launcher, __file__, str(folder)]
@@ -80,8 +101,9 @@ def test_two_processes_learn_what_one_does(found, case):
     one, two, _ = (result[case] for result in found)
     for name, value in one["weights"].items():
         np.testing.assert_allclose(two["weights"][name], value, rtol=1e-3, atol=2e-4)
-    for figure in ("discriminator_loss", "encoder_generator_loss", "reconstruction_ratio"):
-        values = [result["history"][-1][figure] for result in (one, two)]
+    assert len(one["history"]) == len(two["history"]) == (2 if case == "early stopping" else 1)
+    for metric in ("discriminator_loss", "encoder_generator_loss", "reconstruction_ratio"):
+        values = [result["history"][-1][metric] for result in (one, two)]
         assert values[0] == pytest.approx(values[1], rel=1e-4)
 
 
@@ -90,62 +112,65 @@ def test_seeds_drawn_apart_and_dropout_leave_them_equal(found):
     np.testing.assert_array_equal(first["transform"], second["transform"])
 
 
-def test_parts_of_a_batch_are_rows_with_their_partners():
-    rows = torch.arange(12)
-    assert part(rows, 0, 3).tolist() == [0, 1, 6, 7]
-    assert part(rows, 2, 3).tolist() == [4, 5, 10, 11]
-    assert part(rows, 0, 1) is rows
+def test_parts_are_consecutive_rows_of_equal_number():
+    rows = torch.arange(6)
+    assert [shard(rows, rank, 3).tolist() for rank in range(3)] == [[0, 1], [2, 3], [4, 5]]
+    assert shard(torch.arange(7), 1, 3).tolist() == [2, 3]
 
 
-def test_processes_draw_together_what_one_would():
-    one, *two = (Noise(torch.device("cpu"), 0).shared(*who) for who in ((0, 1), (0, 2), (1, 2)))
-    for draw in ("normal", "uniform"):
-        whole = getattr(one, draw)(8, 3)
-        first, second = (getattr(noise, draw)(4, 3) for noise in two)
-        halves = [torch.cat(pair) for pair in zip(first.chunk(2), second.chunk(2), strict=True)]
-        torch.testing.assert_close(torch.cat(halves), whole, rtol=0, atol=0)
+@pytest.mark.parametrize(
+    "changes", [{"posterior": "gaussian"}, {"image_shape": (2, 3, 1)}], ids=["gaussian", "views"]
+)
+def test_processes_share_the_draws_that_one_would_make(changes):
+    views = ("crop", "flip") if "image_shape" in changes else ()
+    config = TrainingConfig(1.0, 1.0, 1.0, 3, views, 0.9, "float32", False)
+    objective = make_objective(spec(**changes), config, 1.0)
+    whole = objective.draw(MixturePrior(3, 2), 8, torch.Generator().manual_seed(0))
+    parts = [whole.shard(rank, 2) for rank in range(2)]
+    drawn = [leaves(draws) for draws in (whole, *parts)]
+    assert len(drawn[0]) == (2 if views == () else 3)
+    for tensor, *halves in zip(*drawn, strict=True):
+        torch.testing.assert_close(torch.cat(halves, dim=1), tensor, rtol=0, atol=0)
 
 
-class PretendedGroup(Group):
-    """One of two processes, the first of which has 100 rows."""
-
-    def __init__(self):
-        self.rank, self.size = 0, 2
-
-    def from_first(self, value):
-        return 100
+def leaves(draws: Draws) -> list[torch.Tensor]:
+    return [t for t in (draws.z, draws.eps, *(draws.views or ())) if t is not None]
 
 
-def test_processes_with_different_rows_are_told():
-    PretendedGroup().check(100, 64)
+@pytest.fixture
+def first_of_two(monkeypatch):
+    """Be one of two processes, the first of which has 100 rows."""
+    monkeypatch.setattr(distributed, "rank_and_size", lambda: (0, 2))
+    monkeypatch.setattr(distributed, "from_first", lambda value, device: 100)
+
+
+def test_processes_with_different_rows_are_told(first_of_two):
+    check_rows(100, 64, CPU)
     with pytest.raises(ValueError, match="Got 50 rows here and 100 in the first process"):
-        PretendedGroup().check(50, 64)
+        check_rows(50, 64, CPU)
 
 
-def test_too_few_rows_to_share_are_refused(monkeypatch):
-    monkeypatch.setattr(PretendedGroup, "from_first", lambda self, value: value)
+def test_too_few_rows_to_share_are_refused(first_of_two, monkeypatch):
+    check_rows(100, 4, CPU)
+    with pytest.raises(ValueError, match=r"at least 4, two rows.*Got 3; raise batch_size"):
+        check_rows(100, 3, CPU)
+    monkeypatch.setattr(distributed, "from_first", lambda value, device: value)
+    check_rows(4, 64, CPU)
     with pytest.raises(ValueError, match=r"at least 4 rows.*Got 3; start fewer processes"):
-        PretendedGroup().check(3, 64)
-
-
-def test_batches_too_small_to_share_are_refused(monkeypatch):
-    monkeypatch.setattr(PretendedGroup, "from_first", lambda self, value: value)
-    PretendedGroup().check(100, 4)
-    with pytest.raises(ValueError, match=r"at least 4 rows.*Got 3; raise batch_size"):
-        PretendedGroup().check(100, 3)
+        check_rows(3, 64, CPU)
 
 
 @pytest.mark.parametrize("n_rows", range(124, 140))
-def test_every_part_of_a_batch_is_as_long_and_even(n_rows):
-    for cut in cuts(n_rows, 64, 2):
-        assert (cut.stop - cut.start) % 4 == 0
-        assert cut.stop > cut.start
+def test_every_part_of_a_batch_has_as_many_rows_and_an_even_number(n_rows, monkeypatch):
+    monkeypatch.setattr("sklearn_bigan._data.batches.rank_and_size", lambda: (0, 2))
+    sizes = [cut.stop - cut.start for cut in cuts(n_rows, 64)]
+    assert all(size % 4 == 0 and size >= 4 for size in sizes)
+    assert n_rows - 8 < sum(sizes) <= n_rows
 
 
 @pytest.mark.parametrize("shape", [(12, 5), (6, 5, 2, 3)])
 @pytest.mark.parametrize("momentum", [0.1, None])
-def test_shared_batch_norm_is_batch_norm_of_the_whole(shape, momentum):
-    """Of a pretended group, whose other member is here, too."""
+def test_shared_batch_norm_is_batch_norm_of_the_whole(shape, momentum, first_of_two, monkeypatch):
     whole = torch.randn(shape, generator=torch.Generator().manual_seed(0)) + 3
     norm = (nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d)(5, momentum=momentum)
     nn.init.uniform_(norm.weight)
@@ -155,16 +180,17 @@ def test_shared_batch_norm_is_batch_norm_of_the_whole(shape, momentum):
     )
     dims = [dim for dim in range(whole.dim()) if dim != 1]
 
-    class Both(PretendedGroup):
-        def stacked(self, tensor):
-            parts = whole.chunk(2)
-            moments = [torch.stack([x.mean(dims), x.var(dims, correction=0)]) for x in parts]
-            return torch.stack(moments)
+    def stacked(own):  # the other process's part is here, too
+        parts = whole.chunk(2)
+        moments = [torch.stack([x.mean(dims), x.var(dims, correction=0)]) for x in parts]
+        torch.testing.assert_close(own, moments[0])
+        return torch.stack(moments)
 
-    y = shared_batch_norm(norm, Both(), whole.chunk(2)[0])
-    torch.testing.assert_close(y, expected.chunk(2)[0])
-    torch.testing.assert_close(norm.running_mean, expected_mean)
-    torch.testing.assert_close(norm.running_var, expected_var)
+    monkeypatch.setattr(distributed, "gather_stacked", stacked)
+    shared = SharedBatchNorm.convert(nn.Sequential(norm))[0]
+    torch.testing.assert_close(shared(whole.chunk(2)[0]), expected.chunk(2)[0])
+    torch.testing.assert_close(shared.running_mean, expected_mean)
+    torch.testing.assert_close(shared.running_var, expected_var)
 
 
 def test_processes_take_accelerators_of_their_own(monkeypatch):

@@ -38,14 +38,9 @@ def test_the_public_methods_are_those_meant():
 
 
 @pytest.mark.parametrize("documented", DOCUMENTED.values(), ids=DOCUMENTED)
-def test_every_parameter_is_documented_in_order(documented):
+def test_parameters_are_documented_in_order_with_their_defaults(documented):
     documentation = entries(sections(documented).get("Parameters", ""))
     assert list(documentation) == list(parameters(documented))
-
-
-@pytest.mark.parametrize("documented", DOCUMENTED.values(), ids=DOCUMENTED)
-def test_documented_defaults_are_those_of_the_signature(documented):
-    documentation = entries(sections(documented)["Parameters"])
     for name, parameter in parameters(documented).items():
         found = re.search(r"default=(.+)$", documentation[name])
         if parameter.default is inspect.Parameter.empty or (name, parameter.default) == ("y", None):

@@ -1,5 +1,6 @@
 import pytest
 import sklearn
+from factories import METHODS
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 from torch import nn
 
@@ -58,16 +59,16 @@ CONVOLUTIONAL = {
 FEW = {"max_epochs": 3}
 ESTIMATORS = [
     pytest.param(BiGANTransformer(), marks=pytest.mark.slow),
+    *(BiGANTransformer(method=method, **FEW) for method in METHODS),
     BiGANTransformer(posterior="gaussian", **FEW),
-    BiGANTransformer(loss="hinge", **FEW),
+    BiGANTransformer(prior="normal", **FEW),
     BiGANTransformer(prior="uniform", **FEW),
     BiGANTransformer(prior="uniform", posterior="gaussian", **FEW),
-    BiGANTransformer(inference="latent_regression", **FEW),
-    BiGANTransformer(inference="joint_latent_regression", **FEW),
+    BiGANTransformer(output_activation="identity", **FEW),
     BiGANTransformer(features="hidden", **FEW),
     BiGANTransformer(features="all", **FEW),
     BiGANTransformer(hidden_layer_sizes=(512,), **FEW),
-    BiGANTransformer(discriminator_steps=2, **FEW),
+    BiGANTransformer(n_neighbors=0, **FEW),
     BiGANTransformer(network={"encoder": Body}, **FEW),
     BiGANTransformer(network=CONVOLUTIONAL, **FEW),
 ]

@@ -3,20 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from factories import small
 from skorch.callbacks import Callback
 from torch import nn
 
-from sklearn_bigan import BiGANTransformer, _parameters
-from sklearn_bigan._device import multiplies_bfloat16
-
-SETTINGS = {
-    "n_components": 4,
-    "hidden_layer_sizes": (16,),
-    "batch_size": 32,
-    "max_epochs": 2,
-    "random_state": 0,
-    "device": "cpu",
-}
+from sklearn_bigan import _parameters
+from sklearn_bigan._runtime.device import has_bfloat16_units
 
 
 class Look(Callback):
@@ -24,9 +16,6 @@ class Look(Callback):
 
     def __init__(self, within: set, around: set) -> None:
         self.within, self.around = within, around
-
-    def __deepcopy__(self, memo):
-        return self
 
     def on_train_begin(self, net, **kwargs):
         module = net.module_
@@ -41,17 +30,12 @@ class Look(Callback):
             self.around |= {weight.dtype, weight.grad.dtype}
 
 
-@pytest.mark.parametrize("inference", ["adversarial", "latent_regression"])
-def test_bodies_multiply_in_bfloat16_and_the_rest_stays_in_float32(small_digits, inference):
-    within, around = set(), set()
-    BiGANTransformer(
-        **SETTINGS,
-        precision="bfloat16",
-        inference=inference,
-        callbacks=[Look(within, around)],
-    ).fit(small_digits)
-    assert torch.bfloat16 in within
-    assert around == {torch.float32}
+@pytest.mark.parametrize("method", ["auto", "latent_regression"])
+def test_bodies_multiply_in_bfloat16_and_the_rest_stays_in_float32(small_digits, method):
+    look = Look(set(), set())
+    small(precision="bfloat16", method=method, callbacks=[look]).fit(small_digits)
+    assert torch.bfloat16 in look.within
+    assert look.around == {torch.float32}
 
 
 @pytest.mark.parametrize(
@@ -61,14 +45,22 @@ def test_bodies_multiply_in_bfloat16_and_the_rest_stays_in_float32(small_digits,
 )
 def test_what_is_learned_differs_by_rounding_and_is_used_in_float32(small_digits, parameters):
     exact, rounded = (
-        BiGANTransformer(**SETTINGS, precision=precision, **parameters).fit(small_digits)
+        small(precision=precision, **parameters).fit(small_digits)
         for precision in ("float32", "bfloat16")
     )
     losses = [[epoch["discriminator_loss"] for epoch in e.history_] for e in (exact, rounded)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.05)
     codes = rounded.transform(small_digits)
     assert (codes != exact.transform(small_digits)).any()
-    assert (codes.astype(np.float32) != torch.from_numpy(codes).bfloat16().float().numpy()).any()
+    assert (codes != torch.from_numpy(codes).bfloat16().float().numpy()).any()
+
+
+def test_another_precision_is_used_from_the_next_call_on(small_digits):
+    look = Look(set(), set())
+    fitted = small(callbacks=[look]).fit(small_digits)
+    assert look.within == {torch.float32}
+    fitted.set_params(precision="bfloat16").partial_fit(small_digits)
+    assert torch.bfloat16 in look.within
 
 
 @pytest.mark.parametrize("fast", [True, False])
@@ -76,10 +68,10 @@ def test_what_is_learned_differs_by_rounding_and_is_used_in_float32(small_digits
 def test_auto_is_bfloat16_for_images_on_a_device_that_is_fast_at_it(
     small_digits, monkeypatch, fast, parameters
 ):
-    monkeypatch.setattr(_parameters, "multiplies_bfloat16", lambda device: fast)
-    net = BiGANTransformer(**SETTINGS, **parameters).fit(small_digits).net_
-    assert net.precision == ("bfloat16" if fast and parameters else "float32")
+    monkeypatch.setattr(_parameters, "has_bfloat16_units", lambda device: fast)
+    config = small(**parameters, max_epochs=0).fit(small_digits).net_.config
+    assert config.precision == ("bfloat16" if fast and parameters else "float32")
 
 
 def test_the_cpu_is_not_taken_for_fast_at_it():
-    assert not multiplies_bfloat16(torch.device("cpu"))
+    assert not has_bfloat16_units(torch.device("cpu"))

@@ -2,25 +2,37 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy
 
-from sklearn_bigan._noise import Noise
-from sklearn_bigan._priors import PRIORS, MixturePrior, NormalPrior, UniformPrior, make_prior
-
-CPU = torch.device("cpu")
+from sklearn_bigan._runtime.determinism import default_generators_seeded
+from sklearn_bigan.networks.priors import (
+    PRIORS,
+    MixturePrior,
+    NormalPrior,
+    UniformPrior,
+    make_prior,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def mixture(latent_dim: int, n_clusters: int) -> MixturePrior:
+    """Return a prior with spread clusters, the same each time."""
+    prior = MixturePrior(latent_dim, n_clusters)
+    with default_generators_seeded(0, torch.device("cpu")):
+        prior.initialise()
+    return prior
+
+
 def test_normal_prior_has_mean_zero_and_unit_variance():
-    z = NormalPrior(3).sample(100_000, Noise(CPU, 0))
+    z = NormalPrior(3).sample(100_000, generator())
     # standard errors: 0.003 of the mean, 0.002 of the standard deviation
     assert z.mean(0).abs().max() < 0.02
     assert (z.std(0) - 1).abs().max() < 0.02
 
 
 def test_uniform_prior_fills_its_range():
-    z = UniformPrior(3).sample(100_000, Noise(CPU, 0))
+    z = UniformPrior(3).sample(100_000, generator())
     assert z.abs().max() <= 1
     assert z.min() < -0.999
     assert z.max() > 0.999
@@ -30,8 +42,8 @@ def test_uniform_prior_fills_its_range():
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_draws_depend_on_the_generator_alone(name):
-    prior = make_prior(name, 2, n_clusters=3)
-    first, again, other = (prior.sample(5, Noise(CPU, s)) for s in (0, 0, 1))
+    prior = mixture(2, 3) if name == "mixture" else make_prior(name, 2, n_clusters=3)
+    first, again, other = (prior.sample(5, generator(s)) for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -69,7 +81,7 @@ def test_normal_regression_loss_is_half_the_mean_square():
 
 def test_uniform_regression_loss_is_the_cross_entropy_of_rescaled_codes():
     a = torch.randn(20, 3, generator=generator())
-    z = UniformPrior(3).sample(20, Noise(CPU, 1))
+    z = UniformPrior(3).sample(20, generator(1))
     probability = (torch.tanh(a) + 1) / 2
     # assert_close's default for float32; torch computes the one from logits, the other not
     torch.testing.assert_close(
@@ -79,8 +91,7 @@ def test_uniform_regression_loss_is_the_cross_entropy_of_rescaled_codes():
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 50])
 def test_the_clusters_of_a_mixture_are_apart_and_of_unit_variance_in_all(latent_dim):
-    torch.manual_seed(0)
-    prior = MixturePrior(latent_dim, 20)
+    prior = mixture(latent_dim, 20)
     torch.testing.assert_close(prior.means.mean(0), torch.zeros(latent_dim), rtol=0, atol=1e-5)
     assert float(prior.means.square().mean()) == pytest.approx(1, abs=1e-5)
     # A typical draw is a third of the gap from its mean, less than the 0.5 halfway to the next.
@@ -90,9 +101,8 @@ def test_the_clusters_of_a_mixture_are_apart_and_of_unit_variance_in_all(latent_
 
 
 def test_draws_of_a_mixture_come_from_its_clusters_in_equal_parts():
-    torch.manual_seed(0)
-    prior = MixturePrior(8, 5)
-    z = prior.sample(50_000, Noise(CPU, 0))
+    prior = mixture(8, 5)
+    z = prior.sample(50_000, generator())
     clusters = prior.cluster(z)
     share = torch.bincount(clusters, minlength=5) / len(z)
     assert (share - 0.2).abs().max() < 0.02  # standard error 0.002
@@ -101,12 +111,12 @@ def test_draws_of_a_mixture_come_from_its_clusters_in_equal_parts():
 
 
 def test_a_cluster_can_be_chosen():
-    prior = MixturePrior(8, 5)
-    assert (prior.cluster(prior.sample(100, Noise(CPU, 0), cluster=3)) == 3).all()
+    prior = mixture(8, 5)
+    assert (prior.cluster(prior.sample(100, generator(), cluster=3)) == 3).all()
 
 
 def test_one_cluster_is_a_gaussian_at_the_origin():
-    prior = MixturePrior(4, 1)
+    prior = mixture(4, 1)
     assert not prior.means.any()
     assert 0 < float(prior.stds[0, 0]) < 1
 
@@ -121,28 +131,26 @@ def blobs(sizes: list[int], means: torch.Tensor, stds: list[float]) -> torch.Ten
     )
 
 
-def test_a_mixture_takes_shares_means_and_widths_from_codes():
-    torch.manual_seed(0)
-    prior = MixturePrior(8, 3)
+def test_a_mixture_is_fitted_to_shares_means_and_widths_of_codes():
+    prior = mixture(8, 3)
     centres = prior.means + 0.05
     codes = blobs([30_000, 10_000, 0], centres, [0.1, 0.02, 1.0])
     third = prior.means[2].clone()
-    game = float(prior.stds[0, 0])
+    before = float(prior.stds[0, 0])
     prior.fit(codes.split(7000))
     # standard errors: 0.1 / sqrt(30,000) of the mean, less of the width
     torch.testing.assert_close(prior.means[:2], centres[:2], rtol=0, atol=0.005)
     torch.testing.assert_close(prior.means[2], third)  # no codes: where it was
-    # The width there was counts for one code.
-    assert prior.stds[0].mean() == pytest.approx((0.1**2 + game**2 / 30_000) ** 0.5, rel=0.02)
-    assert prior.stds[1].mean() == pytest.approx((0.02**2 + game**2 / 10_000) ** 0.5, rel=0.02)
-    share = torch.bincount(prior.cluster(prior.sample(10_000, Noise(CPU, 0))), minlength=3)
+    # The old width counts as one code.
+    assert prior.stds[0].mean() == pytest.approx((0.1**2 + before**2 / 30_000) ** 0.5, rel=0.02)
+    assert prior.stds[1].mean() == pytest.approx((0.02**2 + before**2 / 10_000) ** 0.5, rel=0.02)
+    share = torch.bincount(prior.cluster(prior.sample(10_000, generator())), minlength=3)
     assert share[0] / 10_000 == pytest.approx(0.75, abs=0.02)  # standard error 0.004
     assert share[2] == 0
 
 
 def test_a_cluster_with_one_code_keeps_a_width():
-    torch.manual_seed(0)
-    prior = MixturePrior(8, 3)
+    prior = mixture(8, 3)
     width = prior.stds[0, 0].item()
     prior.fit([prior.means[:1].clone()])  # in several steps, which do not add up
     assert prior.stds[0, 0].item() == pytest.approx(width / 2**0.5)

@@ -1,6 +1,5 @@
 """The README's snippets do what it says they do."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -16,6 +15,12 @@ from sklearn_bigan import BiGANTransformer
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+CALLS = re.findall(r"^(?:- `)?(BiGANTransformer\([^`\n]*\))", README, flags=re.MULTILINE)
+
+
+def snippet_with(text: str) -> str:
+    (snippet,) = (snippet for snippet in SNIPPETS if text in snippet)
+    return snippet
 
 
 @pytest.mark.slow
@@ -27,26 +32,32 @@ def test_the_first_snippet_prints_what_the_readme_shows():
     assert run.stdout == shown[1]
 
 
-def test_bigan_as_published_is_what_the_benchmarks_call_so():
-    (snippet,) = (text for text in SNIPPETS if text.startswith("BiGANTransformer("))
-    shown = eval(snippet, {"BiGANTransformer": BiGANTransformer}).get_params()
-    methods = ast.parse((ROOT / "benchmarks" / "methods.py").read_text())
-    (published,) = (
-        ast.literal_eval(statement.value)
-        for statement in methods.body
-        if isinstance(statement, ast.AnnAssign) and statement.target.id == "PUBLISHED"
-    )
-    expected = BiGANTransformer(**published, learning_rate=2e-4).get_params()
-    assert shown == expected
+@pytest.mark.parametrize("call", CALLS)
+def test_estimators_that_are_called_by_their_parameters_can_be_fitted(call, small_digits):
+    estimator = eval(call, {"BiGANTransformer": BiGANTransformer})
+    assert estimator.set_params(max_epochs=1).fit(small_digits).n_iter_ == 1
+
+
+def test_parameters_that_are_named_exist():
+    named = set(re.findall(r"`([a-z_]+)=", README))
+    assert {"network", "max_epochs"} <= named <= set(BiGANTransformer().get_params())
 
 
 def test_the_images_snippet_draws_what_it_says(digits, no_figures):
-    (snippet,) = (text for text in SNIPPETS if "ReconstructionDisplay" in text)
     photographs = np.tile(digits[:40], (1, 48))  # 32 x 32 x 3
     names = {
         "BiGANTransformer": partial(BiGANTransformer, max_epochs=1),
         "X": photographs,
         "X_test": photographs,
     }
-    exec(snippet, names)
+    exec(snippet_with("ReconstructionDisplay"), names)
     assert len(plt.get_fignums()) == 4
+
+
+def test_the_snippet_with_early_stopping_stops(small_digits):
+    names = {
+        "BiGANTransformer": partial(BiGANTransformer, hidden_layer_sizes=(8,), learning_rate=1e-9),
+        "X": small_digits[:50],
+    }
+    exec(snippet_with("EarlyStopping"), names)
+    assert names["bigan"].n_iter_ < 200

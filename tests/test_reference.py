@@ -1,172 +1,164 @@
-"""The algorithm in the plainest torch, and the engine held against it, step by step.
+"""The algorithm in plain torch, and the engine compared with it after every step.
 
 `Reference` is the definition: each player's loss is written out and differentiated by itself, where
-the engine serves both with one pass through D. In float64 rounding stays too small to be amplified
-over fifty steps.
+the engine serves both with one backward pass. In float64 rounding errors stay too small to be
+amplified over fifty steps.
 """
 
 import copy
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
 import torch
+from factories import small
 from skorch.callbacks import Callback
-from torch.nn.functional import cosine_similarity, cross_entropy, relu, softplus
+from torch import nn
+from torch.nn.functional import cosine_similarity, cross_entropy, softplus
 
-from sklearn_bigan import BiGANTransformer, _blocks
-from sklearn_bigan._noise import Noise
-from sklearn_bigan._randomness import child_seed
-from sklearn_bigan._training import train
-from sklearn_bigan._views import views
-
-CPU = torch.device("cpu")
+from sklearn_bigan._data.augmentation import ViewDraws, apply_views
+from sklearn_bigan._data.source import RowSource
+from sklearn_bigan._training import net as engine
 
 
 def mean_square(a, b):
     return (a - b).square().mean()
 
 
-def discriminator_loss(loss, real, fake):
-    if loss == "hinge":
-        return relu(1 - real).mean() + relu(1 + fake).mean()
-    return softplus(-real).mean() + softplus(fake).mean()
-
-
-def encoder_generator_loss(loss, real, fake):
-    if loss == "hinge":
-        return real.mean() - fake.mean()
-    return softplus(real).mean() + softplus(-fake).mean()
-
-
-def contrast_loss(codes):
-    """NT-Xent: which of all other codes is the partner's, in the batch's other half?"""
+def contrastive_loss(codes):
+    """NT-Xent: which of all other codes is the other view's, in the batch's other half?"""
     similarity = cosine_similarity(codes[:, None], codes[None], dim=2) / 0.4
-    partners = torch.arange(len(codes)).roll(len(codes) // 2)
-    return cross_entropy(similarity - torch.diag(torch.full((len(codes),), torch.inf)), partners)
+    other_view = torch.arange(len(codes)).roll(len(codes) // 2)
+    itself = torch.diag(torch.full((len(codes),), torch.inf))
+    return cross_entropy(similarity - itself, other_view)
+
+
+def averaged_state(network):
+    """Weights and running statistics, which the moving average is of."""
+    state = network.state_dict()
+    return [t for name, t in state.items() if t.is_floating_point() and "prior" not in name]
 
 
 class Reference:
-    """The recipe of a net that is not trained yet: its networks, and what it is set to."""
+    """Networks of its own, trained by the settings of a net that is not trained yet."""
 
     def __init__(self, net, n_steps):
         self.net, self.n_steps, self.n = net, n_steps, 0
         self.module = copy.deepcopy(net.module_).train()
-        self.noise = Noise(CPU, child_seed(net.seed, 1, 0, 1))
-        E, G, D = self.module.children()
-        self.weights = {"D": [*D.parameters()], "EG": [*E.parameters(), *G.parameters()]}
-        self.averages = [weight.detach().clone() for weight in self.weights["EG"]]
-        players = [{"params": list(part.parameters())} for part in (E, G, D)]
-        self.of_encoder, self.of_generator, self.of_discriminator = (
-            torch.optim.Adam([player], betas=(0.5, 0.999)) for player in players
+        E, G, D = self.players = (
+            self.module.encoder,
+            self.module.generator,
+            self.module.discriminator,
         )
+        self.weights = {"D": [*D.parameters()], "EG": [*E.parameters(), *G.parameters()]}
+        self.averages = [t.clone() for t in [*averaged_state(E), *averaged_state(G)]]
+        self.optimizers = [torch.optim.Adam(p.parameters(), betas=(0.5, 0.999)) for p in (E, G, D)]
 
     def step(self, batch):
-        """Update D, and every k-th time E and G; return the losses before it."""
+        """Update all networks; return the losses before it."""
         self.n += 1
-        joint = self.net.blueprint.inference == "adversarial"
-        play = self.play_bigan if joint else self.play_gan_and_regress
-        moved, losses = play(*self.module.children(), batch)
+        losses_of = self.bigan if self.net.spec.joint else self.gan_and_regression
+        minimised, losses = losses_of(*self.players, batch)
         gradients = [
             torch.autograd.grad(total, self.weights[who], retain_graph=True, materialize_grads=True)
-            for who, total in moved.items()
+            for who, total in minimised.items()
         ]
-        for who, found in zip(moved, gradients, strict=True):
+        for who, found in zip(minimised, gradients, strict=True):
             for weight, gradient in zip(self.weights[who], found, strict=True):
                 weight.grad = gradient
-        # The learning rate is constant for half of the way, then falls in a line; D and G take a
-        # quarter of it where E is shown views.
-        left = 2 * (1 - (self.n - 1) / self.n_steps)
-        rate = self.net.lr * max(0.01, min(1, left))
-        share = 0.25 if self.net.augmentations else 1
-        self.update(self.of_discriminator, share * rate)
-        if "EG" in moved:
-            self.update(self.of_encoder, rate)
-            self.update(self.of_generator, share * rate)
-            n_updates = self.n // self.net.discriminator_steps
-            decay = min(self.net.ema_decay, (n_updates - 1) / (n_updates + 9))
-            self.averages = [
-                decay * mean + (1 - decay) * weight.detach()
-                for mean, weight in zip(self.averages, self.weights["EG"], strict=True)
-            ]
+        # The learning rate is constant for half of the way, then falls linearly; that of D and G is
+        # a quarter of it where E sees views.
+        rate = self.net.lr * max(0.01, min(1, 2 * (1 - (self.n - 1) / self.n_steps)))
+        share = 0.25 if self.net.config.augmentations else 1
+        for optimizer, own in zip(self.optimizers, (1, share, share), strict=True):
+            optimizer.param_groups[0]["lr"] = own * rate
+            optimizer.step()
+        decay = min(self.net.config.ema_decay, (self.n - 1) / (self.n + 9))
+        E, G, _ = self.players
+        self.averages = [
+            decay * mean + (1 - decay) * now
+            for mean, now in zip(
+                self.averages, [*averaged_state(E), *averaged_state(G)], strict=True
+            )
+        ]
         return losses
 
-    def play_bigan(self, E, G, D, batch):
-        """What D minimises and what E and G do, and each loss by the name that history has."""
-        net, recipe = self.net, self.net.blueprint
+    def bigan(self, E, G, D, batch):
+        """What D minimises and what E and G do, and each loss under its name in the history."""
+        config, spec = self.net.config, self.net.spec
+        row, partner, (draws_of_z, draws_of_eps, views) = batch
 
-        # Who is shown what: E the rows, or views of them; D, beside a row's code, its partner.
-        row, partner = batch.chunk(2)
-        if net.augmentations:
+        # What E sees: the rows, or views of them. What D sees beside a row's code: its partner.
+        both = torch.cat([row, partner])
+        if views is not None:
+            unit = self.net.standardizer.variance**0.5
+            flat = ViewDraws(*(None if v is None else torch.cat([*v]) for v in views))
+            seen_by_e = apply_views(both, spec.image_shape, flat, unit)
             x, seen_by_d = row, partner
-            seen_by_e = views(
-                batch, recipe.image_shape, net.augmentations, self.noise, net.x_unit[0]
-            )
+        elif config.n_neighbors:
+            x, seen_by_e, seen_by_d = both, both, torch.cat([partner, row])
         else:
-            x = seen_by_e = batch
-            seen_by_d = torch.cat([partner, row]) if net.n_neighbors else batch
+            x = seen_by_e = seen_by_d = row
         n = len(x)
 
-        z = E.prior.sample(n, self.noise)
+        z = torch.cat([*draws_of_z])
         location, scale = E.posterior(E.hidden(seen_by_e))
-        if recipe.posterior == "gaussian":
-            location = location + scale * self.noise.normal(*location.shape)
-        codes = E.prior.squash(location)
+        if spec.posterior == "gaussian":
+            location = location + scale * torch.cat([*draws_of_eps])
+        codes = torch.tanh(location) if spec.prior == "uniform" else location
         z_hat = codes[:n]
-        cycled = net.cycle_weight > 0
-        x_hat, x_tilde = G(torch.cat([z, z_hat])).chunk(2) if cycled else (G(z), None)
+        with_cycle = config.cycle_weight > 0
+        x_hat, x_tilde = G(torch.cat([z, z_hat])).chunk(2) if with_cycle else (G(z), None)
 
-        # The game. Beside views, every other generator pair is a reconstruction with its code.
+        # Beside views every other generator pair is a reconstruction with its code.
         generated, source = x_hat, z
-        if net.augmentations and cycled:
+        if views is not None and with_cycle:
             odd = (torch.arange(n) % 2 == 1)[:, None]
             generated = torch.where(odd, x_tilde, x_hat)
             source = torch.where(odd, z_hat.detach(), z)
-        real, fake = D(torch.cat([seen_by_d, generated]), torch.cat([z_hat, source])).chunk(2)
-        d_loss = discriminator_loss(recipe.loss, real, fake)
-        eg_loss = total = encoder_generator_loss(recipe.loss, real, fake)
-        losses = {"discriminator_loss": d_loss, "encoder_generator_loss": eg_loss}
-        if self.n % net.discriminator_steps:
-            return {"D": d_loss}, losses
+        real, fake = D((seen_by_d, z_hat), (generated, source)).chunk(2)
+        losses, total = self.adversarial(real, fake)
 
-        # The terms beside it.
-        if cycled:
-            losses["cycle_loss"] = mean_square(x / net.x_unit, x_tilde / net.x_unit)
-            total = total + net.cycle_weight * losses["cycle_loss"]
-        if net.latent_cycle_weight:
-            half = n // 2
-            losses["latent_cycle_loss"] = mean_square(z[:half], E(x_hat[:half]))
-            total = total + net.latent_cycle_weight * losses["latent_cycle_loss"]
-        if net.consistency_weight and (net.augmentations or net.n_neighbors):
+        if with_cycle:
+            losses["cycle_loss"] = mean_square(x, x_tilde) / self.net.standardizer.variance
+            total = total + config.cycle_weight * losses["cycle_loss"]
+        if config.latent_cycle_weight:
+            losses["latent_cycle_loss"] = mean_square(z[::2], E(x_hat[::2]))
+            total = total + config.latent_cycle_weight * losses["latent_cycle_loss"]
+        if config.consistency_weight and (views is not None or config.n_neighbors):
             losses["consistency_loss"] = (
-                contrast_loss(codes) if net.augmentations else mean_square(*codes.chunk(2))
+                mean_square(*codes.chunk(2)) if views is None else contrastive_loss(codes)
             )
-            total = total + net.consistency_weight * losses["consistency_loss"]
-        return {"D": d_loss, "EG": total}, losses
+            total = total + config.consistency_weight * losses["consistency_loss"]
+        return {"D": losses["discriminator_loss"], "EG": total}, losses
 
-    def play_gan_and_regress(self, E, G, D, batch):
+    def gan_and_regression(self, E, G, D, batch):
         """A GAN whose D sees x alone; E regresses z from G(z), G takes a share of that gradient."""
-        recipe = self.net.blueprint
-        z = E.prior.sample(len(batch), self.noise)
+        spec = self.net.spec
+        z = batch.draws.z[0]
         x_hat, nothing = G(z), z[:, :0]
-        real, fake = D(torch.cat([batch, x_hat]), torch.cat([nothing, nothing])).chunk(2)
-        d_loss = discriminator_loss(recipe.loss, real, fake)
-        eg_loss = encoder_generator_loss(recipe.loss, real, fake)
-        share = 0.25 if recipe.inference == "joint_latent_regression" else 0
+        losses, total = self.adversarial(*D((batch.x, nothing), (x_hat, nothing)).chunk(2))
+        share = 0.25 if spec.method == "joint_latent_regression" else 0
         location, _ = E.posterior(E.hidden(share * x_hat + (1 - share) * x_hat.detach()))
-        regression = E.prior.regression_loss(location, z)
-        losses = {"discriminator_loss": d_loss, "encoder_generator_loss": eg_loss}
+        if spec.prior == "uniform":  # cross-entropy of numbers brought to [0, 1]
+            wanted, found = (1 + z) / 2, (1 + torch.tanh(location)) / 2
+            regression = -(wanted * found.log() + (1 - wanted) * (1 - found).log()).mean()
+        else:
+            regression = 0.5 * mean_square(location, z)
         losses["latent_regression_loss"] = regression
-        return {"D": d_loss, "EG": eg_loss + regression}, losses
+        return {"D": losses["discriminator_loss"], "EG": total + regression}, losses
 
     @staticmethod
-    def update(optimizer, rate):
-        optimizer.param_groups[0]["lr"] = rate
-        optimizer.step()
+    def adversarial(real, fake):
+        losses = {
+            "discriminator_loss": softplus(-real).mean() + softplus(fake).mean(),
+            "encoder_generator_loss": softplus(real).mean() + softplus(-fake).mean(),
+        }
+        return losses, losses["encoder_generator_loss"]
 
 
 class InStep(Callback):
-    """Takes every step by the reference, too, and compares losses and weights."""
+    """Takes every step by the reference, too, and compares losses, weights and statistics."""
 
     def __init__(self, n_steps):
         self.n_steps = n_steps
@@ -175,103 +167,116 @@ class InStep(Callback):
         self.reference = Reference(net, self.n_steps)
 
     def on_batch_begin(self, net, batch, **kwargs):
-        # Dropout draws from torch's own generator: the engine's step is to draw the same.
+        # Dropout draws from torch's default generator: the engine's step must draw the same.
         with torch.random.fork_rng(devices=[]):
-            self.losses = self.reference.step(batch.clone())
+            self.losses = self.reference.step(batch)
 
-    def on_batch_end(self, net, figures, **kwargs):
-        losses = {name: figure for name, figure in figures.items() if name.endswith("_loss")}
+    def on_batch_end(self, net, metrics, **kwargs):
+        losses = {name: value for name, value in metrics.items() if name.endswith("_loss")}
         assert losses.keys() == self.losses.keys()
         same(losses.values(), self.losses.values())
-        same(net.module_.parameters(), self.reference.module.parameters())
-        averaged_encoder, averaged_generator, _ = net.averaged_.children()
-        averages = [*averaged_encoder.parameters(), *averaged_generator.parameters()]
-        if net.ema_decay > 0:  # else the last weights are copied at the end
+        for own, other in zip(net.module_.children(), self.reference.players, strict=False):
+            same(own.state_dict().values(), other.state_dict().values())
+        used = net.module_.averaged
+        if net.config.ema_decay > 0:  # else the last weights are copied at the end of an epoch
+            averages = [*averaged_state(used.encoder), *averaged_state(used.generator)]
             same(averages, self.reference.averages)
 
 
 def same(found, expected):
-    found, expected = (torch.cat([t.detach().ravel() for t in ts]) for ts in (found, expected))
+    found, expected = (
+        torch.cat([t.detach().double().ravel() for t in ts]) for ts in (found, expected)
+    )
     # what rounding, 1e-16, comes to in fifty steps
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
+def standardised(source, number):
+    return (source.X - source.standardizer.mean) / source.standardizer.scale
+
+
 @contextmanager
 def float64(monkeypatch):
-    """Let the engine keep rows in float64, and new tensors be float64."""
+    """Let the engine keep rows in float64, and draw float64."""
     torch.set_default_dtype(torch.float64)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(_blocks, "as_float32", lambda rows: np.ascontiguousarray(rows, float))
+            patch.setattr(RowSource, "read", standardised)
+            patch.setattr(engine, "float32_by_default", nullcontext)
             yield
     finally:
         torch.set_default_dtype(torch.float32)
 
 
-TABLE = {"hidden_layer_sizes": (16, 8), "n_clusters": 4}
-DEFAULT = TABLE | {"batch_size": 32}  # 16 rows and their partners
+class BodyWithBatchNorm(nn.Module):
+    """D's logits depend on the whole batch: the engine needs a pass for each player."""
+
+    def __init__(self, n_features, latent_dim):
+        super().__init__()
+        first = nn.Linear(n_features + latent_dim, 16, bias=False)
+        self.layers = nn.Sequential(first, nn.BatchNorm1d(16), nn.LeakyReLU())
+
+    def forward(self, x, z):
+        return self.layers(torch.cat([x, z], dim=1))
+
+
+TABLE = {"hidden_layer_sizes": (16, 8), "n_clusters": 4, "batch_size": 16}
 IMAGES = {"image_shape": (8, 8, 1), "batch_size": 8}
-PUBLISHED = {
-    "prior": "normal",
-    "cycle_weight": 0,
-    "latent_cycle_weight": 0,
-    "n_neighbors": 0,
-    "augmentations": None,
-    "ema_decay": 0,
-    "learning_rate": 2e-4,
-}
-BIGAN = TABLE | PUBLISHED | {"batch_size": 16}
-ALI = BIGAN | {"posterior": "gaussian"}
-LR, JLR = (BIGAN | {"inference": f"{kind}latent_regression"} for kind in ("", "joint_"))
-RECIPES = {
-    "bigan": BIGAN,
-    "bigan, uniform prior": BIGAN | {"prior": "uniform"},
-    "bigan, hinge": BIGAN | {"loss": "hinge"},
-    "bigan, two steps of D": BIGAN | {"discriminator_steps": 2},
-    "ali": ALI,
-    "ali, uniform prior, hinge": ALI | {"prior": "uniform", "loss": "hinge"},
-    "latent regression": LR,
-    "joint latent regression": JLR,
-    "joint latent regression, uniform prior, hinge": JLR | {"prior": "uniform", "loss": "hinge"},
-    "default": DEFAULT,
-    "default, two steps of D": DEFAULT | {"discriminator_steps": 2},
-    "default, gaussian": DEFAULT | {"posterior": "gaussian"},
-    "default, uniform prior": DEFAULT | {"prior": "uniform"},
+BIGAN, ALI, LR, JLR = (
+    {"method": method}
+    for method in ("bigan", "ali", "latent_regression", "joint_latent_regression")
+)
+NORMAL = {"prior": "normal"}
+CONFIGURATIONS = {
+    "bigan": TABLE | BIGAN,
+    "bigan, normal prior": TABLE | BIGAN | NORMAL,
+    "bigan, batch norm in D": TABLE | BIGAN | {"network": {"discriminator": BodyWithBatchNorm}},
+    "ali": TABLE | ALI,
+    "ali, uniform prior": TABLE | ALI | {"prior": "uniform"},
+    "latent regression": TABLE | LR,
+    "latent regression, normal prior": TABLE | LR | NORMAL,
+    "joint latent regression": TABLE | JLR,
+    "joint latent regression, normal prior": TABLE | JLR | NORMAL,
+    "default": TABLE,
+    "default, no neighbours": TABLE | {"n_neighbors": 0},
+    "default, gaussian": TABLE | {"posterior": "gaussian"},
+    "default, uniform prior": TABLE | {"prior": "uniform"},
+    "default, batch norm in D": TABLE | {"network": {"discriminator": BodyWithBatchNorm}},
     "images": IMAGES,
+    "images, gaussian": IMAGES | {"posterior": "gaussian"},
     "images, neighbours": IMAGES | {"n_neighbors": 3},
+    "images, no views": IMAGES | {"augmentations": None},
     "images, no cycle": IMAGES | {"cycle_weight": 0},
-    "images, bigan": IMAGES | PUBLISHED,
-    "images, ALI's networks": IMAGES | PUBLISHED | {"posterior": "gaussian", "network": "ali"},
+    "images, bigan": IMAGES | BIGAN,
+    "images, ALI's networks": IMAGES | ALI | {"network": "ali"},
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_every_step_is_the_references(recipe, monkeypatch):
-    follow(recipe, monkeypatch)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def test_every_step_is_the_references(configuration, monkeypatch):
+    follow(configuration, monkeypatch)
 
 
 @pytest.mark.slow
 def test_compiled_steps_are_too_with_the_same_bits_each_time(monkeypatch):
-    # Did it give up, the warning would be an error.
-    first, again = (follow(DEFAULT, monkeypatch, compiled=True) for _ in range(2))
+    first, again = (follow(TABLE | {"compile": True}, monkeypatch) for _ in range(2))
     for one, other in zip(first.parameters(), again.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def follow(recipe, monkeypatch, *, compiled=False):
+def follow(configuration, monkeypatch):
     """Return networks after fifty steps beside the reference, ten on images, five with dropout."""
-    of_images, with_dropout = "image_shape" in recipe, "network" in recipe
+    of_images, with_dropout = "image_shape" in configuration, configuration.get("network") == "ali"
     n_rows, n_columns = (40, 64) if of_images else (80, 6)  # five batches
     n_epochs = 1 if with_dropout else 2 if of_images else 10
     rows = 2 + 3 * np.random.default_rng(0).normal(size=(n_rows, n_columns))
     if not of_images:
         rows[:, 0] *= 50  # a unit of its own
     callback = InStep(n_steps=5 * n_epochs)
-    settings = recipe | {"max_epochs": 0, "device": "cpu", "random_state": 0}
-    net = BiGANTransformer(3, callbacks=[callback], **settings).fit(rows).net_
+    settings = configuration | {"n_components": 3, "max_epochs": 0}
+    net = small(callbacks=[callback], **settings).fit(rows).net_
     net.module_.double()
-    net.averaged_.double()
     with float64(monkeypatch):
-        train(net, rows, epochs=n_epochs, settle=True, compiled=compiled)
-    assert net.n_steps_ == 5 * n_epochs
+        net.set_params(warm_start=True).fit(rows, epochs=n_epochs)
+    assert net.n_updates_ == 5 * n_epochs
     return net.module_

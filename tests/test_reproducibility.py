@@ -2,15 +2,20 @@ import pickle
 import random
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
 import pytest
 import torch
+from factories import small
+from skorch.callbacks import Callback
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan._randomness import float32_by_default, repeatable
 
 
 class Dropping(nn.Sequential):
@@ -22,35 +27,27 @@ class Dropping(nn.Sequential):
 
 VARIANTS = {
     "default": {},
-    "gaussian": {"posterior": "gaussian"},
-    "regressor": {"inference": "joint_latent_regression"},
+    "published": {"method": "bigan"},
+    "gaussian": {"method": "ali"},
+    "regressor": {"method": "joint_latent_regression"},
     "dropout": {"network": {"encoder": Dropping}},
+    "images": {"image_shape": (8, 8), "max_epochs": 1},
 }
 variants = pytest.mark.parametrize("parameters", VARIANTS.values(), ids=VARIANTS)
 
 
-def bigan(random_state=0, **parameters) -> BiGANTransformer:
-    return BiGANTransformer(
-        n_components=4,
-        hidden_layer_sizes=(256,),
-        max_epochs=3,
-        random_state=random_state,
-        **parameters,
-    )
-
-
 def codes(X: np.ndarray, **parameters) -> np.ndarray:
-    return bigan(**parameters).fit(X).transform(X)
+    return small(**{"hidden_layer_sizes": (256,), "max_epochs": 3} | parameters).fit(X).transform(X)
 
 
-def codes_on_threads(X: np.ndarray, n_threads: int, **parameters) -> np.ndarray:
+@contextmanager
+def threads(n_threads: int):
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
-        fitted = bigan(**parameters).fit(X)
+        yield
     finally:
         torch.set_num_threads(before)
-    return fitted.transform(X)
 
 
 @variants
@@ -61,7 +58,7 @@ def test_the_same_seed_gives_the_same_bits(small_digits, parameters):
 
 
 def test_fitting_an_object_twice_gives_the_same_bits(small_digits):
-    estimator = bigan()
+    estimator = small()
     first = estimator.fit_transform(small_digits)
     np.testing.assert_array_equal(estimator.fit_transform(small_digits), first)
 
@@ -74,22 +71,19 @@ def test_different_seeds_differ(small_digits, parameters):
 
 @variants
 def test_the_number_of_threads_does_not_show(small_digits, parameters):
-    np.testing.assert_array_equal(
-        codes_on_threads(small_digits, 1, **parameters),
-        codes_on_threads(small_digits, 2, **parameters),
-    )
+    found = []
+    for n_threads in (1, 2):
+        with threads(n_threads):
+            found.append(codes(small_digits, **parameters))
+    np.testing.assert_array_equal(*found)
 
 
 def test_initial_weights_and_clusters_are_the_same_on_many_threads(small_digits):
     states = []
-    before = torch.get_num_threads()
     for n_threads in (1, 8):
-        torch.set_num_threads(n_threads)
-        try:
-            fitted = BiGANTransformer(50, max_epochs=0, random_state=0).fit(small_digits)
-        finally:
-            torch.set_num_threads(before)
-        states.append(fitted.net_.module_.state_dict())
+        with threads(n_threads):
+            fitted = BiGANTransformer(50, max_epochs=0, random_state=0, device="cpu")
+            states.append(fitted.fit(small_digits).net_.module_.state_dict())
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name
 
@@ -142,11 +136,6 @@ def test_without_a_seed_fits_differ(small_digits):
     assert (first != second).any()
 
 
-def test_the_mean_of_a_gaussian_posterior_is_no_draw(small_digits):
-    fitted = bigan(posterior="gaussian").fit(small_digits)
-    np.testing.assert_array_equal(fitted.transform(small_digits), fitted.transform(small_digits))
-
-
 @pytest.mark.parametrize("random_state", [0, None])
 @variants
 def test_the_callers_generators_are_neither_read_nor_moved(small_digits, parameters, random_state):
@@ -156,7 +145,7 @@ def test_the_callers_generators_are_neither_read_nor_moved(small_digits, paramet
 
     np.random.seed(3)  # noqa: NPY002
     before = states()
-    fitted = bigan(random_state=random_state, **parameters).fit(small_digits)
+    fitted = small(**{"random_state": random_state} | parameters).fit(small_digits)
     fitted.partial_fit(small_digits)
     fitted.inverse_transform(fitted.transform(small_digits))
     fitted.sample(3)
@@ -166,36 +155,17 @@ def test_the_callers_generators_are_neither_read_nor_moved(small_digits, paramet
 
 
 def test_fit_gives_the_threads_back(small_digits):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)  # not the 1 that fit takes
-    try:
-        bigan().fit(small_digits)
+    with threads(2):  # not the 1 that fit takes
+        small().fit(small_digits)
         assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_fits_that_overlap_give_the_threads_back():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        first, second = repeatable(), repeatable()
-        first.__enter__()
-        second.__enter__()
-        first.__exit__(None, None, None)
-        assert torch.get_num_threads() == 2  # here; a thread has a number of its own
-        second.__exit__(None, None, None)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_torchs_default_dtype_makes_no_difference(small_digits):
-    model = bigan().fit(small_digits)
+    model = small().fit(small_digits)
     expected = model.transform(small_digits), model.sample(5, random_state=0)
     torch.set_default_dtype(torch.float64)
     try:
-        for other in (bigan().fit(small_digits), pickle.loads(pickle.dumps(model))):
+        for other in (small().fit(small_digits), pickle.loads(pickle.dumps(model))):
             np.testing.assert_array_equal(other.transform(small_digits), expected[0])
             np.testing.assert_array_equal(other.sample(5, random_state=0), expected[1])
         assert torch.get_default_dtype() == torch.float64
@@ -203,15 +173,38 @@ def test_torchs_default_dtype_makes_no_difference(small_digits):
         torch.set_default_dtype(torch.float32)
 
 
-def test_fits_that_overlap_give_the_default_dtype_back():
+class Meet(Callback):
+    """Starts another fit when its own begins, and lets it begin, or end, before its own ends."""
+
+    def __init__(self, start, wait_for):
+        self.start = start
+        self.wait_for = wait_for
+
+    def on_train_begin(self, net, **kwargs):
+        self.start()
+
+    def on_train_end(self, net, **kwargs):
+        assert self.wait_for.wait(60)
+        self.dtype = torch.get_default_dtype()
+
+
+def test_fits_that_overlap_give_the_settings_of_the_process_back(small_digits):
+    def settings():
+        pools = [(pool["filepath"], pool["num_threads"]) for pool in threadpool_info()]
+        return torch.get_default_dtype(), torch.backends.cudnn.deterministic, pools
+
+    begun, first_done = threading.Event(), threading.Event()
+    second = Meet(start=begun.set, wait_for=first_done)
     torch.set_default_dtype(torch.float64)
     try:
-        first, second = float32_by_default(), float32_by_default()
-        first.__enter__()
-        second.__enter__()
-        first.__exit__(None, None, None)
-        assert torch.get_default_dtype() == torch.float32  # the second is not done
-        second.__exit__(None, None, None)
-        assert torch.get_default_dtype() == torch.float64
+        with threadpool_limits(2), ThreadPoolExecutor() as pool:
+            before, jobs = settings(), []
+            later = small(callbacks=[second]).fit
+            first = Meet(lambda: jobs.append(pool.submit(later, small_digits)), wait_for=begun)
+            pool.submit(small(callbacks=[first]).fit, small_digits).result()
+            first_done.set()
+            jobs[0].result()
+            assert settings() == before
     finally:
         torch.set_default_dtype(torch.float32)
+    assert second.dtype == torch.float32  # the first fit was done

@@ -1,7 +1,7 @@
-"""The three networks: bodies that can be exchanged, and the heads that stay.
+"""The three networks in torch: interchangeable bodies, and the heads around them.
 
-A *body* is any module of the user's or ours (`mlp`). What the method needs round it, the
-posterior of the encoder, the output range of the generator, the logit of the discriminator, is
-added by `Encoder`, `Generator` and `JointDiscriminator`, so that every body works with every
-posterior, prior and loss.
+A *body* is any module of the user's or the package's (`mlp`, `dcgan`, `ali`). `Encoder`,
+`Generator` and `JointDiscriminator` add what the method needs around it: the posterior, the output
+range, the logit. Every body therefore works with every posterior, prior and objective. The networks
+see standardised rows; they know nothing of the units of X.
 """

@@ -1,15 +1,15 @@
 """The convolutional networks of ALI, layer by layer as in its appendix.
 
 Dumoulin et al. (2017, arXiv:1606.00704): the table of CIFAR-10 for images up to 32 x 32, that of
-CelebA for larger ones. For sizes that the tables were not made for, a layer whose kernel does not
-fit is left out, the last kernel is as large as the map that has come to be, and images of more
-than 64 pixels are halved first.
+CelebA for larger ones. For other sizes than the tables', a layer whose kernel does not fit is left
+out, the last kernel is as large as the map it is applied to, and images of more than 64 pixels are
+halved first.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,15 +26,15 @@ class Layer(NamedTuple):
     kernel: int
     stride: int
     channels: int
-    undone_channels: int  # what G makes there
+    undone_channels: int  # output channels of G's transposed convolution
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a table of the appendix says beyond batch norm everywhere in E and G."""
+    """A table of the appendix; E and G have batch norm in every layer."""
 
     layers: tuple[Layer, ...]
-    encoder_widths: tuple[int, ...]  # of E's further layers, 1 x 1, but the last
+    encoder_widths: tuple[int, ...]  # of E's further 1 x 1 layers, without the last
     generator_widths: tuple[int, ...]  # of G's
     z_widths: tuple[int, ...]
     joint_widths: tuple[int, ...]
@@ -89,7 +89,7 @@ HALVED = Layer(2, 2, 64, 64)
 
 
 class Step(NamedTuple):
-    """A layer where it stands: the maps that it starts from and makes."""
+    """A layer in its place: the shapes of its input and output maps."""
 
     before: ImageShape
     after: ImageShape
@@ -99,7 +99,7 @@ class Step(NamedTuple):
 
     @property
     def lacking(self) -> tuple[int, int]:
-        """Rows and columns that the map would need more for the last stride to fit."""
+        """Rows and columns of padding that the last stride needs."""
         rows, columns = (
             (m - 1) * self.stride + k - n
             for n, m, k in zip(self.before, self.after, self.kernel, strict=False)
@@ -107,25 +107,25 @@ class Step(NamedTuple):
         return rows, columns
 
     def convolution(self, n_out: int, *, bias: bool) -> list[nn.Module]:
-        """Downwards; zeros at the far edges where they are needed."""
+        """Return the convolution, with zero padding at the far edges where needed."""
         rows, columns = self.lacking
         layer = nn.Conv2d(self.before[2], n_out, self.kernel, self.stride, bias=bias)
         return [nn.ZeroPad2d((0, columns, 0, rows)), layer] if rows or columns else [layer]
 
     def transposed(self, n_in: int) -> list[nn.Module]:
-        """Upwards; what lies beyond the far edges is cut off."""
+        """Return the transposed convolution, cropped at the far edges where needed."""
         rows, columns = self.lacking
         layer = nn.ConvTranspose2d(n_in, self.undone_channels, self.kernel, self.stride, bias=False)
         return [layer, nn.ZeroPad2d((0, -columns, 0, -rows))] if rows or columns else [layer]
 
 
 def table_for(image_shape: ImageShape) -> Table:
-    """Return the table that is made for such images."""
+    """Return the table for images of this size."""
     return CIFAR10 if max(image_shape[:2]) <= LARGEST_SMALL else CELEBA
 
 
 def steps(image_shape: ImageShape) -> list[Step]:
-    """From the image down to maps of one pixel."""
+    """Return the layers from the image down to maps of one pixel."""
     *layers, last = table_for(image_shape).layers
     done: list[Step] = []
     here = image_shape
@@ -148,65 +148,12 @@ def steps(image_shape: ImageShape) -> list[Step]:
     return done
 
 
-class Dropout(nn.Dropout):
-    """torch's, but on the CPU its masks take a tenth of the time, and bytes in place of floats."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Set a share `p` of the values to 0 in training, and scale the others up."""
-        if not (self.training and self.p and x.is_cpu):
-            return super().forward(x)
-        # A random integer of 64 bits decides on four values; they lie as channels-last maps do.
-        draws = torch.empty(x.numel() // 4 + 1, dtype=torch.int64).random_(-(2**63), None)
-        uniform = draws.view(torch.int16)[: x.numel()].view(len(x), *x.shape[2:], x.shape[1])
-        kept = uniform.movedim(-1, 1) >= round(self.p * 2**16) - 2**15
-        masked: Tensor = _Masked.apply(x, kept, 1 / (1 - self.p))  # type: ignore[no-untyped-call]
-        return masked
-
-
-class _Masked(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kept: Tensor, scale: float) -> Tensor:
-        ctx.save_for_backward(kept)
-        ctx.scale = scale
-        return (x * kept).mul_(scale)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (gradient,) = gradients
-        (kept,) = ctx.saved_tensors
-        return (gradient * kept).mul_(ctx.scale), None, None
-
-
 class Maxout(nn.Module):
-    """The greater of two channels, the one from the first half of them, the other from the second.
-
-    torch's maximum keeps both for the way back. Which was greater is all that takes, an eighth of
-    the memory.
-    """
+    """The larger of two channels, one from each half of the channels."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, ...) to (batch, channels / MAXOUT_PIECES, ...)."""
-        greater: Tensor = _Greater.apply(x)  # type: ignore[no-untyped-call]
-        return greater
-
-
-class _Greater(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        first, second = x.chunk(MAXOUT_PIECES, dim=1)
-        ctx.save_for_backward(second > first)
-        return torch.maximum(first, second)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (gradient,) = gradients
-        (is_second,) = ctx.saved_tensors
-        n, channels, *size = gradient.shape
-        both = gradient.new_empty(n, *size, MAXOUT_PIECES * channels).movedim(-1, 1)
-        first, second = both.chunk(MAXOUT_PIECES, dim=1)
-        torch.mul(gradient, is_second, out=second)
-        torch.sub(gradient, second, out=first)
-        return both
+        return torch.maximum(*x.chunk(MAXOUT_PIECES, dim=1))
 
 
 def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> nn.Module:
@@ -254,7 +201,7 @@ class GeneratorBody(nn.Module):
 
 
 class DiscriminatorBody(nn.Module):
-    """A tower for x, one for z, and layers for both. Maxout is given twice as many channels."""
+    """A tower for x, one for z, and joint layers. Before maxout, layers have twice the channels."""
 
     def __init__(self, n_features: int, latent_dim: int, image_shape: ImageShape) -> None:
         super().__init__()
@@ -270,7 +217,7 @@ class DiscriminatorBody(nn.Module):
             layers: list[nn.Module] = []
             share, further = dropout
             for width in widths:
-                layers.extend([Dropout(share), nn.Linear(n_in, pieces * width), activation()])
+                layers.extend([nn.Dropout(share), nn.Linear(n_in, pieces * width), activation()])
                 n_in, share = width, further
             return nn.Sequential(*layers)
 
@@ -278,7 +225,7 @@ class DiscriminatorBody(nn.Module):
         share, further = table.x_dropout
         for step in steps(image_shape):
             n_out = pieces * step.after[2]
-            tower.append(Dropout(share))
+            tower.append(nn.Dropout(share))
             tower.extend(step.convolution(n_out, bias=not table.batch_norm))
             if table.batch_norm:
                 tower.append(nn.BatchNorm2d(n_out))
@@ -290,7 +237,7 @@ class DiscriminatorBody(nn.Module):
         self.z_tower = dense(latent_dim, z_widths, table.z_dropout)
         seen = step.after[2] + (z_widths[-1] if z_widths else 0)
         self.joint = dense(seen, table.joint_widths, (table.joint_dropout,) * 2)
-        self.joint.append(Dropout(table.joint_dropout))  # before the logit
+        self.joint.append(nn.Dropout(table.joint_dropout))  # before the logit
         initialise(self)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
@@ -300,7 +247,7 @@ class DiscriminatorBody(nn.Module):
 
 
 def initialise(body: nn.Module) -> None:
-    """Start weights at N(0, WEIGHT_STD^2) and biases at 0, as the tables say."""
+    """Initialise weights from N(0, WEIGHT_STD^2) and biases with 0, as the tables say."""
     for module in body.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(module.weight, std=WEIGHT_STD)

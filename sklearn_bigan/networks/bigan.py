@@ -1,28 +1,28 @@
-"""The container of the three networks, and how it is made from a plain description."""
+"""The three networks together, and how they are made from a plain description."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_bigan._priors import make_prior
+from sklearn_bigan._runtime.determinism import default_generators_seeded, deterministic
+from sklearn_bigan._runtime.distributed import SharedBatchNorm
 from sklearn_bigan.networks import ali, dcgan, mlp
+from sklearn_bigan.networks.body import count_outputs
 from sklearn_bigan.networks.discriminator import JointDiscriminator
 from sklearn_bigan.networks.encoder import Encoder
-from sklearn_bigan.networks.generator import OUTPUT_RANGES, Generator
+from sklearn_bigan.networks.generator import Generator
 from sklearn_bigan.networks.images import ImageShape
-from sklearn_bigan.networks.units import Inward
+from sklearn_bigan.networks.priors import MixturePrior, make_prior
 
+CPU = torch.device("cpu")
 Factory = Callable[..., nn.Module]
 ROLES = ("encoder", "generator", "discriminator")
-TABLE_BODIES: tuple[Factory, ...] = (
-    mlp.encoder_body,
-    mlp.generator_body,
-    mlp.DiscriminatorBody,
-)
+MLP_BODIES: tuple[Factory, ...] = (mlp.encoder_body, mlp.generator_body, mlp.PairBody)
 IMAGE_BODIES: dict[str, tuple[Factory, ...]] = {
     "dcgan": (dcgan.encoder_body, dcgan.GeneratorBody, dcgan.DiscriminatorBody),
     "ali": (ali.encoder_body, ali.GeneratorBody, ali.DiscriminatorBody),
@@ -30,16 +30,31 @@ IMAGE_BODIES: dict[str, tuple[Factory, ...]] = {
 
 
 @dataclass(frozen=True)
-class Blueprint:
-    """What a model is made of: plain values and the user's factories, enough to make it anew."""
+class ModelSpec:
+    """Everything needed to make the networks: plain values and the user's factories.
+
+    Attributes
+    ----------
+    n_features, latent_dim : int
+        Number of columns of x and of z.
+    method : str
+        As the estimator's parameter.
+    posterior, prior, n_clusters, output_activation
+        As the estimator's parameters, with "auto" resolved.
+    hidden_layer_sizes : tuple of int
+        Widths of the mlp's hidden layers.
+    image_shape : tuple of int or None
+        Height, width and channels.
+    network : str or mapping of str to factory
+        "mlp", "dcgan", "ali", or the user's factories by role.
+    """
 
     n_features: int
     latent_dim: int
+    method: str
     posterior: str
     prior: str
     n_clusters: int
-    inference: str
-    loss: str
     output_activation: str
     hidden_layer_sizes: tuple[int, ...]
     image_shape: ImageShape | None
@@ -48,40 +63,68 @@ class Blueprint:
     @property
     def joint(self) -> bool:
         """Whether D sees z. The latent regressors train a plain GAN, whose D sees x alone."""
-        return self.inference == "adversarial"
+        return self.method not in ("latent_regression", "joint_latent_regression")
 
     @property
-    def draws_privately(self) -> bool:
-        """Whether all randomness of training comes from the net's own generators.
+    def has_private_randomness(self) -> bool:
+        """Whether training draws from private generators only.
 
-        Dropout, ALI's and what a user's network may have, draws from torch's global one.
+        Dropout, which ALI's and users' networks may have, draws from torch's default generator.
         """
         return self.network in ("mlp", "dcgan")
 
-    def factories(self) -> dict[str, Factory]:
-        """Return one factory a role: the package's, and the user's where there is one."""
-        image = {} if self.image_shape is None else {"image_shape": self.image_shape}
-        made_by_user: Mapping[str, Factory] = {}
-        kind = default_network(self.image_shape)
+    def user_factories(self) -> dict[str, Factory]:
+        """Return the user's factories by role, if any."""
         if isinstance(self.network, str):
-            kind = self.network
-        else:
-            made_by_user = self.network
+            return {}
+        image = {} if self.image_shape is None else {"image_shape": self.image_shape}
+        return {role: partial(factory, **image) for role, factory in self.network.items()}
+
+    def factories(self) -> dict[str, Factory]:
+        """Return one factory for each role: the user's where given, else the package's."""
+        kind = self.network if isinstance(self.network, str) else default_network(self.image_shape)
         if kind == "mlp":
-            bodies = [partial(body, widths=self.hidden_layer_sizes) for body in TABLE_BODIES]
+            bodies = [partial(body, widths=self.hidden_layer_sizes) for body in MLP_BODIES]
         else:
-            bodies = [partial(body, **image) for body in IMAGE_BODIES[kind]]
-        ours: dict[str, Factory] = dict(zip(ROLES, bodies, strict=True))
-        return ours | {role: partial(body, **image) for role, body in made_by_user.items()}
+            bodies = [partial(body, image_shape=self.image_shape) for body in IMAGE_BODIES[kind]]
+        return dict(zip(ROLES, bodies, strict=True)) | self.user_factories()
 
 
 def default_network(image_shape: ImageShape | None) -> str:
-    """Return the networks that suit tables, or images."""
+    """Return the default networks: "mlp" for tables, "dcgan" for images."""
     return "mlp" if image_shape is None else "dcgan"
 
 
+class Averaged(nn.Module):
+    """E and G as they are used after training: with averaged weights."""
+
+    def __init__(self, encoder: Encoder, generator: Generator) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.generator = generator
+        # Their batch statistics are computed after training, from the same rows in every process.
+        for part in self.modules():
+            if isinstance(part, SharedBatchNorm):
+                part.shared = False
+
+
 class BiGAN(nn.Module):
-    """The three networks; called as one, it is the encoder."""
+    """The three networks as they are trained, and E and G as they are used.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        E.
+    generator : Generator
+        G.
+    discriminator : JointDiscriminator
+        D.
+
+    Attributes
+    ----------
+    averaged : Averaged
+        Copies of E and G for averaged weights, always in evaluation mode; not trained themselves.
+    """
 
     def __init__(
         self, encoder: Encoder, generator: Generator, discriminator: JointDiscriminator
@@ -90,56 +133,120 @@ class BiGAN(nn.Module):
         self.encoder = encoder
         self.generator = generator
         self.discriminator = discriminator
+        copies = Averaged(copy.deepcopy(encoder), copy.deepcopy(generator))
+        self.averaged = copies.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "BiGAN":
+        """Set the training mode of E, G and D; the averaged networks stay in evaluation mode."""
+        super().train(mode)
+        self.averaged.eval()
+        return self
+
+    def set_precision(self, precision: str) -> None:
+        """Train the bodies in `precision`, "float32" or "bfloat16" (mixed precision)."""
+        dtype = None if precision == "float32" else getattr(torch, precision)
+        for network in (self.encoder, self.generator, self.discriminator):
+            network.autocast_dtype = dtype
+
+    def trained_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of E, G and D, without the averaged copies."""
+        networks = (self.encoder, self.generator, self.discriminator)
+        return [weight for network in networks for weight in network.parameters()]
 
     def forward(self, x: Tensor) -> Tensor:
-        """E[z | x], (batch, latent_dim)."""
-        return self.encoder(x)
+        """E[z | x] by the averaged encoder, (batch, latent_dim)."""
+        return self.averaged.encoder(x)
 
 
-def make_bigan(blueprint: Blueprint, x_mean: Tensor, x_unit: Tensor) -> BiGAN:
-    """Make the three networks on the CPU, with weights from torch's global generator."""
-    bounded = OUTPUT_RANGES[blueprint.output_activation] is not None
-    inward = nn.Identity() if bounded else Inward(x_mean, x_unit)
-    n_features, latent_dim = blueprint.n_features, blueprint.latent_dim
-    factories = blueprint.factories()
-    # A plain GAN is a joint discriminator that is shown no column of z.
-    seen_latent_dim = latent_dim if blueprint.joint else 0
+def make_bigan(spec: ModelSpec, x_mean: Tensor, seed: int) -> BiGAN:
+    """Make the networks on the CPU, with weights that depend on the seed alone.
 
-    body = factories["encoder"](n_features=n_features, latent_dim=latent_dim)
-    n_hidden = _n_outputs("encoder", body, n_features)
-    gaussian = blueprint.posterior == "gaussian"
-    prior = make_prior(blueprint.prior, latent_dim, blueprint.n_clusters)
-    encoder = Encoder(body, n_hidden, latent_dim, gaussian, prior, inward)
+    Parameters
+    ----------
+    spec : ModelSpec
+        What to make.
+    x_mean : Tensor of shape (n_features,)
+        Mean of the rows as the networks see them, where samples start.
+    seed : int
+        Seed of the weights and of a mixture prior's means.
+    """
+    with deterministic(), default_generators_seeded(seed, CPU):
+        encoder, generator, discriminator = _assemble(spec, spec.factories())
+        if isinstance(encoder.prior, MixturePrior):
+            encoder.prior.initialise()
+    generator.initialise_bias(x_mean)
+    return BiGAN(encoder, generator, discriminator)
 
-    body = factories["generator"](n_features=n_features, latent_dim=latent_dim)
-    width = _n_outputs("generator", body, latent_dim)
-    if width != n_features:
+
+def load_bigan(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> BiGAN:
+    """Make the networks with the weights and buffers of `arrays`, a state dict of numpy arrays.
+
+    The package's own networks are made without memory and without drawing weights; a user's
+    factory runs as it is.
+    """
+    made_by_user = {}
+    if spec.user_factories():  # which may draw weights
+        with default_generators_seeded(0, CPU):
+            made_by_user = {
+                role: factory(n_features=spec.n_features, latent_dim=_latent_dims(spec)[role])
+                for role, factory in spec.user_factories().items()
+            }
+    # torch.tensor copies: joblib may hand over read-only memory maps.
+    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
+    n_outputs = {
+        "encoder": tensors["encoder.head.weight"].shape[1],
+        "generator": spec.n_features,
+        "discriminator": tensors["discriminator.head.weight"].shape[1],
+    }
+    with torch.device("meta"):
+        factories = spec.factories() | {
+            role: partial(_given, body) for role, body in made_by_user.items()
+        }
+        networks = _assemble(spec, factories, n_outputs)
+    bigan = BiGAN(*networks)
+    bigan.load_state_dict(tensors, assign=True)
+    return bigan
+
+
+def _assemble(
+    spec: ModelSpec, factories: Mapping[str, Factory], n_outputs: Mapping[str, int] | None = None
+) -> tuple[Encoder, Generator, JointDiscriminator]:
+    """Put bodies and heads together; `n_outputs` of the bodies are found by a trial if None."""
+    widths = _latent_dims(spec)
+    bodies = {
+        role: factories[role](n_features=spec.n_features, latent_dim=widths[role]) for role in ROLES
+    }
+    if n_outputs is None:
+        n_outputs = {
+            "encoder": count_outputs("encoder", bodies["encoder"], spec.n_features),
+            "generator": count_outputs("generator", bodies["generator"], spec.latent_dim),
+            "discriminator": count_outputs(
+                "discriminator",
+                bodies["discriminator"],
+                spec.n_features,
+                widths["discriminator"],
+            ),
+        }
+    if n_outputs["generator"] != spec.n_features:
         raise ValueError(
-            f"The network's generator must return {n_features} columns, one for each feature of "
-            f"X. Got {width}; end it with a layer of {n_features} outputs."
+            f"The network's generator must return {spec.n_features} columns, one for each feature "
+            f"of X. Got {n_outputs['generator']}; end it with a layer of {spec.n_features} outputs."
         )
-    generator = Generator(body, x_mean, x_unit, blueprint.output_activation)
+    bodies = {role: SharedBatchNorm.convert(body) for role, body in bodies.items()}
+    prior = make_prior(spec.prior, spec.latent_dim, spec.n_clusters)
+    gaussian = spec.posterior == "gaussian"
+    return (
+        Encoder(bodies["encoder"], n_outputs["encoder"], spec.latent_dim, gaussian, prior),
+        Generator(bodies["generator"], spec.n_features, spec.output_activation),
+        JointDiscriminator(bodies["discriminator"], n_outputs["discriminator"], spec.joint),
+    )
 
-    body = factories["discriminator"](n_features=n_features, latent_dim=seen_latent_dim)
-    n_hidden = _n_outputs("discriminator", body, n_features, seen_latent_dim)
-    return BiGAN(encoder, generator, JointDiscriminator(body, n_hidden, inward))
+
+def _latent_dims(spec: ModelSpec) -> dict[str, int]:
+    """Return the size of z that each body is made for: D of a plain GAN sees none."""
+    seen_by_discriminator = spec.latent_dim if spec.joint else 0
+    return dict(zip(ROLES, (spec.latent_dim, spec.latent_dim, seen_by_discriminator), strict=True))
 
 
-def _n_outputs(role: str, body: Any, *widths: int) -> int:
-    """Width of the body's flattened output, found by a trial on two rows of zeros."""
-    if not isinstance(body, nn.Module):
-        raise TypeError(
-            f"The network's {role} factory must return a torch.nn.Module. Got "
-            f"{type(body).__name__}; pass the class or function that makes the module."
-        )
-    trial = [torch.zeros(2, width) for width in widths]
-    was_training = body.training
-    try:
-        with torch.no_grad():
-            outputs = body.eval()(*trial)
-        body.train(was_training)
-        return outputs.flatten(1).shape[1]
-    except Exception as error:
-        shapes = " and ".join(str(tuple(batch.shape)) for batch in trial)
-        error.add_note(f"Raised when the network's {role} was tried on zeros of shape {shapes}.")
-        raise
+def _given(body: nn.Module, **kwargs: int) -> nn.Module:
+    return body

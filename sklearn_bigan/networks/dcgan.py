@@ -1,11 +1,11 @@
-"""Convolutional networks in the manner of DCGAN, for images from 8 x 8 on.
+"""Convolutional networks in the style of DCGAN, for images of at least 8 x 8 pixels.
 
-Radford, Metz and Chintala (2016, arXiv:1511.06434): strided convolutions, no pooling, as many
-channels more as the maps get smaller. One description, `scales`, serves all three networks and
-every size: maps are halved, rounding down, as long as 3 pixels are left in either direction. The
-encoder then has, as ALI's, a layer over the whole of the last maps. SimCLR's authors found that
-features are better with one more layer between them and what is contrasted; so they were here, in
-one run on MNIST and one on CIFAR-10, at up to a point of the codes' cost.
+Radford, Metz and Chintala (2016, arXiv:1511.06434): strided convolutions, no pooling, more channels
+as the maps get smaller. One description, `scales`, serves all three networks and every size: maps
+are halved, rounding down, as long as 3 pixels are left in both directions. The encoder ends, like
+ALI's, with a layer over the whole of the last maps. SimCLR's authors found features better with one
+more layer between them and the contrastive loss; so they were here, in one run on MNIST and one on
+CIFAR-10, and the codes up to a point worse.
 """
 
 import math
@@ -19,12 +19,11 @@ from sklearn_bigan.networks.mlp import SLOPE, layers
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
 LEAST_SIZE = 3
-# Channels of the first map; the next has twice as many, and so on. An encoder with half as many
-# again, trained for the same time, was worth no more on MNIST.
+# Channels of the first map; each further map has twice as many. An encoder with half as many more,
+# trained for the same time, gave no better features on MNIST.
 FIRST_CHANNELS, MOST_CHANNELS = 32, 256
 
-# Width of the encoder's last layer, of what the discriminator makes of z, and of its features of
-# the pair.
+# Widths of the encoder's last layer, of the discriminator's layer for z, and of its joint layer.
 ENCODER_WIDTH, CODE_WIDTH, JOINT_WIDTH = 256, 256, 256
 
 
@@ -88,7 +87,7 @@ class GeneratorBody(nn.Module):
 class DiscriminatorBody(nn.Module):
     """A tower for x, a layer for z, and one for both, to features (batch, JOINT_WIDTH).
 
-    No batch norm, see `mlp.DiscriminatorBody`.
+    No batch norm, see `mlp.PairBody`.
     """
 
     row_independent = True

@@ -1,14 +1,14 @@
-"""The encoder: a body, and the head that makes a posterior q(z | x) of its features."""
+"""The encoder: a body, and the head that turns its features into a posterior q(z | x)."""
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_bigan._noise import Noise
-from sklearn_bigan._priors import Prior
+from sklearn_bigan.networks.body import run_body
 from sklearn_bigan.networks.images import ImageEncoderBody
+from sklearn_bigan.networks.priors import Prior
 
-# log sigma^2 stays within +-LOG_VARIANCE_BOUND by a smooth map whose gradient never vanishes:
-# sigma between 0.007 and 150, far beyond what a code of unit scale can use.
+# log sigma^2 is mapped smoothly into +-LOG_VARIANCE_BOUND, with a gradient that never vanishes:
+# sigma lies between 0.007 and 150, far beyond what a code of unit scale needs.
 LOG_VARIANCE_BOUND = 10.0
 
 
@@ -20,48 +20,45 @@ class Encoder(nn.Module):
     body : nn.Module
         Maps x (batch, n_features) to hidden features, (batch, n_hidden) once flattened.
     n_hidden : int
-        Width of those features.
+        Number of those features.
     latent_dim : int
-        Width of z.
+        Size of z.
     gaussian : bool
         Whether the posterior has a variance.
-    prior : a prior of `_priors`
+    prior : a prior of `networks.priors`
         Its range is the range of the codes.
-    inward : nn.Module
-        Brings x into the units that the body sees.
     """
 
+    # What the body computes in during training (mixed precision); None is float32.
+    autocast_dtype: torch.dtype | None = None
+
     def __init__(
-        self,
-        body: nn.Module,
-        n_hidden: int,
-        latent_dim: int,
-        gaussian: bool,
-        prior: Prior,
-        inward: nn.Module,
+        self, body: nn.Module, n_hidden: int, latent_dim: int, gaussian: bool, prior: Prior
     ) -> None:
         super().__init__()
-        self.inward = inward
         self.body = body
         self.n_hidden = n_hidden
         self.latent_dim = latent_dim
         self.gaussian = gaussian
         self.prior = prior
         self.head = nn.Linear(n_hidden, latent_dim * (2 if gaussian else 1))
-        # Names of what `features` gives, where they say more than a number.
-        self.names = body.feature_names() if isinstance(body, ImageEncoderBody) else None
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """Names of the hidden features of images; None where a number says as much."""
+        return self.body.feature_names if isinstance(self.body, ImageEncoderBody) else None
 
     def hidden(self, x: Tensor) -> Tensor:
         """Return the body's features, (batch, n_hidden)."""
-        return self.body(self.inward(x)).flatten(1)
+        return run_body(self, self.body, x)
 
-    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the body's features, and what `transform` gives as hidden features.
+    def hidden_and_pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the body's features, and the hidden features that `transform` returns.
 
-        Those are the same unless the body says otherwise, as those for images do.
+        The two are the same unless the body pools its feature maps, as bodies for images do.
         """
         if isinstance(self.body, ImageEncoderBody):
-            return self.body.features(self.inward(x))
+            return self.body.hidden_and_pooled(x)
         hidden = self.hidden(x)
         return hidden, hidden
 
@@ -73,11 +70,11 @@ class Encoder(nn.Module):
         log_variance = LOG_VARIANCE_BOUND * torch.tanh(raw / LOG_VARIANCE_BOUND)
         return location, torch.exp(0.5 * log_variance)
 
-    def draw(self, x: Tensor, noise: Noise) -> Tensor:
-        """z_hat ~ q(z | x): E(x), or by reparameterisation mu(x) + sigma(x) * eps (ALI sec. 2)."""
+    def sample(self, x: Tensor, eps: Tensor | None) -> Tensor:
+        """z_hat ~ q(z | x): E(x), or mu(x) + sigma(x) * eps (ALI, section 2)."""
         location, scale = self.posterior(self.hidden(x))
-        if scale is not None:
-            location = location + scale * noise.normal(*location.shape)
+        if scale is not None and eps is not None:
+            location = location + scale * eps
         return self.prior.squash(location)
 
     def moments(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,4 +87,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """E[z | x], never a draw, (batch, latent_dim)."""
-        return self.moments(self.hidden(x))[0]
+        location, scale = self.posterior(self.hidden(x))
+        if scale is None:
+            return self.prior.squash(location)
+        return self.prior.moments(location, scale)[0]

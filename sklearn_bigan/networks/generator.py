@@ -1,28 +1,29 @@
-"""The generator: a body, an output bias that starts at the data's marginal, an activation."""
+"""The generator: a body, an output bias that starts at the data's mean, an activation."""
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_bigan.networks.units import Outward
+from sklearn_bigan.networks.body import run_body
 
 # Keeps the log-odds of columns that are always 0 or always 1 finite.
 MARGIN = 1e-3
 
-# What the activation can reach; X must lie in it. None: everything.
+# Range of each output activation, which X must lie in; None is unbounded.
 OUTPUT_RANGES: dict[str, tuple[float, float] | None] = {
     "identity": None,
     "sigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
 }
+ACTIVATIONS = {"identity": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
-def marginal_bias(x_mean: Tensor, output_activation: str) -> Tensor:
-    """Bias b with activation(b) = x_mean: its log-odds, its inverse tanh, or in its units 0."""
+def inverse_activation(x_mean: Tensor, output_activation: str) -> Tensor:
+    """Return the bias b with activation(b) = x_mean."""
     if output_activation == "sigmoid":
         return torch.logit(x_mean, eps=MARGIN)
     if output_activation == "tanh":
         return torch.atanh(x_mean.clamp(-1 + MARGIN, 1 - MARGIN))
-    return torch.zeros_like(x_mean)
+    return x_mean.clone()
 
 
 class Generator(nn.Module):
@@ -32,27 +33,30 @@ class Generator(nn.Module):
     ----------
     body : nn.Module
         Maps z (batch, latent_dim) to (batch, n_features) once flattened.
-    x_mean : Tensor of shape (n_features,)
-        Mean of the data. ALI's code starts the output bias at its log-odds, so that the first
-        samples already lie where the data does.
-    x_unit : Tensor of shape (n_features,)
-        The units of rows that are not bounded.
+    n_features : int
+        Number of columns of x.
     output_activation : {"identity", "sigmoid", "tanh"}
         Range of x.
     """
 
-    def __init__(
-        self, body: nn.Module, x_mean: Tensor, x_unit: Tensor, output_activation: str
-    ) -> None:
+    # What the body computes in during training (mixed precision); None is float32.
+    autocast_dtype: torch.dtype | None = None
+
+    def __init__(self, body: nn.Module, n_features: int, output_activation: str) -> None:
         super().__init__()
         self.body = body
-        self.bias = nn.Parameter(marginal_bias(x_mean, output_activation))
-        self.activation = {
-            "identity": Outward(x_mean, x_unit),
-            "sigmoid": nn.Sigmoid(),
-            "tanh": nn.Tanh(),
-        }[output_activation]
+        self.output_activation = output_activation
+        self.bias = nn.Parameter(torch.zeros(n_features))
+        self.activation = ACTIVATIONS[output_activation]()
+
+    @torch.no_grad()
+    def initialise_bias(self, x_mean: Tensor) -> None:
+        """Start the output bias at the mean of the data, as ALI's code does.
+
+        The first samples then already lie where the data lie.
+        """
+        self.bias.copy_(inverse_activation(x_mean, self.output_activation))
 
     def forward(self, z: Tensor) -> Tensor:
         """x_hat = G(z), (batch, n_features)."""
-        return self.activation(self.body(z).flatten(1) + self.bias)
+        return self.activation(run_body(self, self.body, z) + self.bias)

@@ -1,12 +1,9 @@
 """Multi-layer perceptrons for tables."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear
 
 # LeakyReLU's slope in the encoder and the discriminator of BiGAN's MNIST networks.
 SLOPE = 0.2
@@ -38,69 +35,52 @@ def generator_body(n_features: int, latent_dim: int, widths: tuple[int, ...]) ->
     )
 
 
-class DiscriminatorBody(nn.Module):
-    """x and z, side by side from the first layer on, to features (batch, widths[-1]).
+class PairBody(nn.Module):
+    """From x and z, side by side in the first layer, to features (batch, widths[-1]).
 
-    No batch norm: each row's logit depends on that row alone, which is what lets one backward
-    pass serve D, E and G (see `_gradients`).
+    No batch norm: each row's logit depends on that row alone, so that one backward pass through D
+    serves both players (see `_objectives.adversarial`).
+
+    Parameters
+    ----------
+    n_features, latent_dim : int
+        Number of columns of x and of z; z may have none.
+    widths : tuple of int
+        Widths of the hidden layers.
     """
 
     row_independent = True
-    takes_batches = True
 
     def __init__(self, n_features: int, latent_dim: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         first, *others = widths
+        # W_x x + W_z z + b, initialised as one linear layer of (x, z) would be.
+        self.from_x = nn.Linear(n_features, first)
+        self.from_z = nn.Linear(latent_dim, first, bias=False) if latent_dim else None
+        bound = (n_features + latent_dim) ** -0.5
+        for weight in self.first_weights():
+            nn.init.uniform_(weight, -bound, bound)
         self.layers = nn.Sequential(
-            PairLinear(n_features + latent_dim, first),
-            nn.LeakyReLU(SLOPE, inplace=True),
-            *layers(first, others, batch_norm=False),
+            nn.LeakyReLU(SLOPE, inplace=True), *layers(first, others, batch_norm=False)
         )
 
-    def forward(self, *parts: Tensor) -> Tensor:
-        """Features (batch, widths[-1]) of pairs x, z, or of several batches x, z, x', z', ..."""
-        return self.layers(parts)
+    def first_weights(self) -> list[nn.Parameter]:
+        """Return the weights of the first layer."""
+        parts = [self.from_x] if self.from_z is None else [self.from_x, self.from_z]
+        return [weight for part in parts for weight in part.parameters()]
 
+    def of_pairs(self, *batches: Tensor) -> Tensor:
+        """Features of several batches x, z, x', z', ..., one below the other.
 
-class PairLinear(nn.Linear):
-    """A linear layer of pairs (x, z), of several batches of them as of one.
+        The first layer is applied to each batch by itself: of the inputs only E(x) and G(z) need
+        gradients, and concatenating all inputs first would compute gradients for all of them.
+        """
+        first = [
+            self.from_x(x) if self.from_z is None else self.from_x(x) + self.from_z(z)
+            for x, z in zip(batches[::2], batches[1::2], strict=True)
+        ]
+        return self.layers(torch.cat(first))
 
-    What D is told was made by a network in part only: z of encoder pairs, x of generator pairs.
-    The gradient at its input is computed there; in one tensor of all pairs it would be everywhere.
-    """
-
-    def forward(self, parts: tuple[Tensor, ...]) -> Tensor:  # type: ignore[override]
-        """From x, z, x', z', ... to (n, out_features), one batch below the other."""
-        product: Callable[..., Tensor] = _PairProduct.apply
-        return product(self.weight, self.bias, *parts)
-
-
-class _PairProduct(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, bias: Tensor, *parts: Tensor) -> Tensor:
-        pairs = joined(parts)
-        ctx.save_for_backward(weight, pairs)
-        ctx.n_x = parts[0].shape[1]
-        return linear(pairs, weight, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        # In mixed precision what comes back has fewer bits than what was kept.
-        weight, pairs = (kept.to(gradient.dtype) for kept in ctx.saved_tensors)
-        columns = weight[:, : ctx.n_x], weight[:, ctx.n_x :]
-        of_weight, of_bias, *of_parts = ctx.needs_input_grad
-        batches = gradient.chunk(len(of_parts) // 2)
-        return (
-            gradient.T @ pairs if of_weight else None,
-            gradient.sum(0) if of_bias else None,
-            *(
-                batches[k // 2] @ columns[k % 2] if needed else None
-                for k, needed in enumerate(of_parts)
-            ),
-        )
-
-
-def joined(parts: tuple[Tensor, ...]) -> Tensor:
-    """Put x and z side by side, and the batches x, z, x', z', ... one below the other."""
-    return torch.cat([torch.cat(parts[k : k + 2], dim=1) for k in range(0, len(parts), 2)])
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """Features of the pairs (x, z)."""
+        return self.of_pairs(x, z)

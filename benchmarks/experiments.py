@@ -1,0 +1,293 @@
+"""The table of experiments: data, methods, metrics and seeds, and what is varied."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lines import RESULTS, Line
+from quality.data import DATA, IMAGES, TABLES, TOYS, load
+from quality.methods import LADDER, METHODS, Budget, Model, learning_rate
+from quality.metrics import METRICS, PROBES, Measured, part
+
+RATES = (2e-4, 1e-3, 2e-3)
+# Their rows are always read as images; those of the others only where an experiment says so.
+ALWAYS_IMAGES = ("cifar10", "olivetti")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of the table.
+
+    Attributes
+    ----------
+    question : str
+        What is asked.
+    data, methods, metrics : tuple of str
+        Names in `DATA`, in `METHODS`, and in `PROBES` or `METRICS`.
+    seeds : tuple of int or None, default=None
+        None: as many as the data set has.
+    vary : dict of tuple, default={}
+        Values of `columns`, of the data, or of parameters of the methods.
+    fixed : dict, default={}
+        Parameters of every method.
+    representations : tuple of str, default=("z",)
+        Which ones the probes are given, where a method has them.
+    images : bool, default=False
+        Whether rows are read as images.
+    budget : bool, default=False
+        Whether a run gets the minutes of the data set, or as long as it takes.
+    validate : bool, default=False
+        Whether the test rows are training rows that are held out.
+    """
+
+    question: str
+    data: tuple[str, ...]
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+    seeds: tuple[int, ...] | None = None
+    vary: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    fixed: dict[str, Any] = field(default_factory=dict)
+    representations: tuple[str, ...] = ("z",)
+    images: bool = False
+    budget: bool = False
+    validate: bool = False
+
+    def image_shape(self, data: str) -> tuple[int, int, int] | None:
+        """Return the shape of the images if rows are read as such."""
+        return DATA[data].image_shape if self.images or data in ALWAYS_IMAGES else None
+
+
+ALL_REPRESENTATIONS = ("z", "hidden", "all", "discriminator")
+TRAINED = (
+    *("autoencoder", "neighbor_autoencoder"),
+    *("latent_regression", "joint_latent_regression", "bigan", "ali"),
+)
+IMAGE_METHODS = ("pixels", "pca", "untrained", "autoencoder", "latent_regression", "bigan", "ali")
+GRAY = ("digits", "mnist", "fashion_mnist")
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "quality": Experiment(
+        "What are the features worth, beside those of other methods?",
+        (*GRAY, *TABLES),
+        ("pca", "nystroem", "untrained", *TRAINED, "bigan_tuned", "ali_tuned", "default"),
+        ("1nn", "few_labels", "linear", "reconstruction", "samples"),
+        representations=ALL_REPRESENTATIONS,
+        budget=True,
+    ),
+    "tuning": Experiment(
+        "Which learning rate does best on held-out training rows?",
+        (*GRAY, *TABLES),
+        TRAINED,
+        ("1nn", "few_labels", "linear", "reconstruction"),
+        seeds=(0,),
+        vary={"learning_rate": RATES},
+        representations=ALL_REPRESENTATIONS,
+        budget=True,
+        validate=True,
+    ),
+    "images": Experiment(
+        "What are convolutional features worth, and what does G draw?",
+        tuple(IMAGES),
+        (*IMAGE_METHODS, "bigan_tuned", "ali_tuned", "default"),
+        ("svm", "reconstruction", "samples", "judge"),
+        representations=ALL_REPRESENTATIONS,
+        images=True,
+        budget=True,
+    ),
+    "images_tuning": Experiment(
+        "Which learning rate does best for convolutional networks?",
+        tuple(IMAGES),
+        ("autoencoder", "latent_regression", "bigan", "ali"),
+        ("svm", "reconstruction"),
+        seeds=(0,),
+        vary={"learning_rate": RATES},
+        representations=ALL_REPRESENTATIONS,
+        images=True,
+        budget=True,
+        validate=True,
+    ),
+    "ladder": Experiment(
+        "What is each part of the default worth?",
+        ("digits", "mnist", "manifold"),
+        tuple(LADDER),
+        ("1nn", "few_labels", "reconstruction"),
+        seeds=(0, 1, 2),
+        fixed={"max_updates": 5000},
+        validate=True,
+    ),
+    "clusters": Experiment(
+        "Are the clusters of the prior the classes?",
+        GRAY,
+        ("default", "k-means", "k-means on PCA", "Gaussian mixture", "Gaussian mixture on PCA"),
+        ("clusters",),
+        seeds=(0, 1, 2),
+        vary={"n_clusters": (10, 50)},
+        representations=(),
+    ),
+    "modes": Experiment(
+        "Does G find every mode?",
+        tuple(TOYS),
+        ("default", "bigan", "bigan_tuned"),
+        ("modes",),
+        representations=(),
+    ),
+    "units": Experiment(
+        "What becomes of tables whose columns have different units?",
+        ("wine", "breast_cancer", "arrhythmia_raw"),
+        ("pca", "default"),
+        ("1nn", "linear", "reconstruction"),
+        vary={"columns": ("raw", "standardized", "rescaled")},
+    ),
+    "neighbors": Experiment(
+        "What are nearest neighbors worth by themselves?",
+        ("digits", "mnist", "fashion_mnist", "optdigits", "arrhythmia"),
+        ("correlation", "distance"),
+        ("neighborhoods",),
+        seeds=(0,),
+        validate=True,
+    ),
+    "precision": Experiment(
+        "What does mixed precision cost on an accelerator?",
+        ("mnist", "cifar10"),
+        ("default",),
+        ("few_labels", "linear", "reconstruction"),
+        seeds=(0, 1, 2),
+        vary={"precision": ("float32", "bfloat16")},
+        representations=("z", "hidden"),
+    ),
+}
+
+
+def settings(
+    name: str,
+    *,
+    data: list[str] | None = None,
+    methods: list[str] | None = None,
+    seeds: list[int] | None = None,
+    minutes: float | None = None,
+    device: str = "cpu",
+) -> Iterator[Line]:
+    """Yield the settings of an experiment, of all of its data, methods and seeds or of some.
+
+    A setting has what a line of results is found by: whatever bears on its figures.
+    """
+    experiment = EXPERIMENTS[name]
+    for set_name, method_name in product(data or experiment.data, methods or experiment.methods):
+        facts, method = DATA[set_name], METHODS[method_name]
+        for seed, *values in product(
+            seeds or experiment.seeds or range(facts.seeds), *experiment.vary.values()
+        ):
+            varied = dict(zip(experiment.vary, values, strict=True))
+            setting: Line = {
+                **{"experiment": name, "data": set_name, "method": method_name, "seed": seed},
+                **varied,
+                **experiment.fixed,
+                **{"n_components": facts.n_components, "validate": experiment.validate},
+            }
+            if experiment.budget:
+                setting["minutes"] = minutes or facts.minutes
+            parameters = dict(method.parameters)
+            if method.tuned and "learning_rate" not in varied:
+                rate = learning_rate(set_name, method_name, experiment.images)
+                (setting if method.kind == "networks" else parameters)["learning_rate"] = rate
+            if method.kind == "estimator":
+                setting["parameters"] = parameters
+            if device != "cpu" and method.kind != "other":
+                setting["device"] = device
+            yield setting
+
+
+def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
+    """Train one method with one seed on one data set, and measure it.
+
+    Parameters
+    ----------
+    setting : dict
+        See `settings`.
+    folder : Path
+        Where the files of the data sets are.
+    pictures : Path, default=None
+        Where the pictures of the first seed are drawn, if at all.
+    """
+    experiment = EXPERIMENTS[setting["experiment"]]
+    name, seed = setting["data"], setting["seed"]
+    facts, method = DATA[name], METHODS[setting["method"]]
+    columns = setting.get("columns", "raw")
+    rows = load(name, folder, validate=experiment.validate, seed=seed, columns=columns)
+    image_shape = experiment.image_shape(name)
+    measured = Measured(name, part(rows), image_shape, setting.get("n_clusters"))
+    budget = Budget()
+    if experiment.budget:
+        ends = setting["minutes"]
+        marks = [60 * mark for mark in facts.marks if mark < ends and not experiment.images]
+        budget = Budget(60 * ends, marks, partial(look, measured))
+    model = method.fit(rows[0], budget, **parameters(setting, image_shape))
+    took = {"seconds": round(model.budget.spent(), 1), "updates": model.budget.updates}
+    if pictures is not None and model.sample is not None and seed == 0:
+        from quality.pictures import draw
+
+        draw(model, measured, pictures / name / setting["method"])
+    return {
+        **measure(model, measured, experiment),
+        "checkpoints": model.budget.seen,
+        "rows": len(rows[0]),
+        **took,
+    }
+
+
+def parameters(setting: Line, image_shape: tuple[int, int, int] | None) -> Line:
+    """Return the parameters that a method is fitted with."""
+    experiment, method = EXPERIMENTS[setting["experiment"]], METHODS[setting["method"]]
+    names = [name for name in (*experiment.vary, *experiment.fixed) if name != "columns"]
+    given = {
+        "n_components": setting["n_components"],
+        "random_state": setting["seed"],
+        **setting.get("parameters", method.parameters),
+        **{name: setting[name] for name in names},
+    }
+    if method.kind == "networks" and "learning_rate" in setting:
+        given["learning_rate"] = setting["learning_rate"]
+    if method.kind != "other":
+        given |= {"device": setting.get("device", "cpu"), "image_shape": image_shape}
+    return given
+
+
+def measure(model: Model, measured: Measured, experiment: Experiment) -> Line:
+    """Return all figures of the experiment; None for what a method cannot do."""
+    figures: Line = {}
+    probes = [name for name in experiment.metrics if name in PROBES]
+    if probes:
+        X_train, _, X, _ = measured.rows
+        trained, tested = model.encode(X_train), model.encode(X)
+        for place in experiment.representations:
+            figures[place] = None
+            if place in tested:
+                figures[place] = probe(trained[place], tested[place], measured, probes)
+    for name in experiment.metrics:
+        if name in METRICS:
+            figures |= METRICS[name](model, measured)
+    return figures
+
+
+def probe(F_train: np.ndarray, F: np.ndarray, measured: Measured, names: Iterable[str]) -> Line:
+    """Return the figures of some probes of one representation."""
+    _, y_train, _, y = measured.rows
+    figures: Line = {}
+    for name in names:
+        figures |= PROBES[name](F_train, y_train, F, y)
+    return figures
+
+
+def look(measured: Measured, encode: Callable[[np.ndarray], np.ndarray]) -> Line:
+    """Measure codes on the way through training."""
+    X_train, _, X, _ = measured.rows
+    return probe(encode(X_train), encode(X), measured, ("1nn", "few_labels"))
+
+
+def file_of(setting: Line) -> Path:
+    """Return the file of a setting's line."""
+    return RESULTS / f"{setting['experiment']}_{setting['data']}.jsonl"

@@ -1,0 +1,143 @@
+"""Lines of results: one JSON object for each run, with what is needed to repeat it."""
+
+import datetime
+import json
+import platform
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from joblib import Parallel, delayed
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PACKAGES = ("numpy", "scikit-learn", "skorch", "torch", "sklearn_bigan")
+
+Line = dict[str, Any]
+
+
+def read(path: Path) -> list[Line]:
+    """Return the lines of a file of results, none if there is no such file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def append(path: Path, line: Line) -> None:
+    """Append one line to a file of results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def find(setting: Line, lines: list[Line]) -> Line | None:
+    """Return the first line that agrees with every entry of the setting.
+
+    Lines from before the one runner leave out what was the same in all lines of their file.
+    """
+    constant = {name: setting[name] for name in ("experiment", "n_components", "validate")}
+    return next((line for line in lines if contains(constant | line, setting)), None)
+
+
+def contains(line: Line, setting: Line) -> bool:
+    """Return whether the line agrees with every entry of the setting."""
+    return all(name in line and line[name] == value for name, value in setting.items())
+
+
+def resume(
+    run: Callable[[Line], Line], settings: list[Line], file: Callable[[Line], Path], jobs: int = 1
+) -> list[Line]:
+    """Run the settings that have no line in their file, and append a line for each.
+
+    Parameters
+    ----------
+    run : callable
+        Returns the results for a setting. If it raises, the error is printed and the other
+        settings are run all the same.
+    settings : list of dict
+        The entries that identify a line.
+    file : callable
+        Returns the file of a setting.
+    jobs : int, default=1
+        Number of runs side by side, each in one thread.
+
+    Returns
+    -------
+    lines : list of dict
+        One for each setting that has been run, now or before.
+
+    Raises
+    ------
+    SystemExit
+        If a run failed.
+    """
+    settings = [json.loads(json.dumps(setting)) for setting in settings]
+    known = {path: read(path) for path in map(file, settings)}
+    found = [(setting, find(setting, known[file(setting)])) for setting in settings]
+    lines = [line for _, line in found if line is not None]
+    about = provenance()
+    results = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(attempt)(run, setting) for setting, line in found if line is None
+    )
+    for setting, result, error in results:
+        if error:
+            print(f"{setting} failed:\n{error}", file=sys.stderr)
+            continue
+        lines.append(setting | result | about)
+        append(file(setting), lines[-1])
+        print(json.dumps(lines[-1]), flush=True)
+    if len(lines) < len(settings):
+        raise SystemExit(f"{len(settings) - len(lines)} of {len(settings)} runs failed.")
+    return lines
+
+
+def attempt(run: Callable[[Line], Line], setting: Line) -> tuple[Line, Line, str]:
+    """Return the setting, its results, and the error if there was one."""
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), warnings.catch_warnings():
+            # The number of iterations is limited for all methods alike.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return setting, run(setting), ""
+    except Exception:
+        return setting, {}, traceback.format_exc()
+
+
+def provenance() -> Line:
+    """Return the command, date, commit, machine and versions of a run."""
+    return {
+        "command": " ".join(["python", "benchmarks/run.py", *sys.argv[1:]]),
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "cpu": cpu(),
+        **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+    }
+
+
+def commit() -> str:
+    """Return the short hash of the checkout, with "+changes" if the package differs from it."""
+    git = ["git", "-C", str(HERE)]
+    try:
+        name = subprocess.check_output([*git, "rev-parse", "--short", "HEAD"], text=True).strip()
+        status = [*git, "status", "--porcelain", "--", "../sklearn_bigan"]
+        changed = subprocess.check_output(status, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return name + ("+changes" if changed else "")
+
+
+def cpu() -> str:
+    """Return the processor's model, where the system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

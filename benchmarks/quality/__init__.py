@@ -1,0 +1,1 @@
+"""What features, reconstructions and samples are worth."""

@@ -1,0 +1,426 @@
+"""The methods: each trains on X within a budget, and answers with a `Model`.
+
+All have the same number of components. All that have networks have those of the estimator.
+"""
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, repeat
+from math import ceil, inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lines import RESULTS, Line, read
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.kernel_approximation import Nystroem
+from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from quality.neighbors import comparable, neighbor_graph, walk
+from sklearn_bigan import BiGANTransformer
+from sklearn_bigan.networks import dcgan
+from sklearn_bigan.networks.images import pool, to_maps, to_rows
+
+Rows = Callable[[np.ndarray], np.ndarray]
+
+LANDMARKS = 1000
+# Nystroem's features of more rows would take gigabytes.
+KERNEL_ROWS = 60_000
+# Rows that networks are evaluated on at a time.
+CHUNK = 8192
+AUTOENCODER_BATCH, LAST_LEARNING_RATE = 128, 0.01
+
+
+class Budget:
+    """CPU time of this process, and the marks at which codes are measured on the way.
+
+    CPU time rather than wall time, so that a busy machine shortens nobody's training.
+
+    Parameters
+    ----------
+    seconds : float, default=inf
+        After which training ends.
+    marks : sequence of float, default=()
+        Seconds after which `look` is called.
+    look : callable, default=None
+        Measures a function that encodes rows.
+    """
+
+    def __init__(
+        self,
+        seconds: float = inf,
+        marks: Sequence[float] = (),
+        look: Callable[[Rows], Line] | None = None,
+    ) -> None:
+        self.seconds = seconds
+        self.marks = list(marks)
+        self.look = look
+        self.seen: list[Line] = []
+        self.updates = 0
+        self.start = time.process_time()
+
+    def spent(self) -> float:
+        """Return the seconds used so far."""
+        return time.process_time() - self.start
+
+    def used_up(self) -> bool:
+        """Return whether training must end."""
+        return self.spent() >= self.seconds
+
+    def passed_mark(self) -> bool:
+        """Return whether a mark has been passed since the last call."""
+        n_left = len(self.marks)
+        self.marks = [mark for mark in self.marks if self.spent() < mark]
+        return len(self.marks) < n_left
+
+    def check(self, encode: Rows) -> None:
+        """Measure the codes if a mark has been passed; the time of that does not count."""
+        if self.passed_mark():
+            took = {"seconds": round(self.spent(), 1), "updates": self.updates}
+            with self.paused():
+                self.seen.append(took | {"z": self.look(encode)})
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count what happens inside."""
+        spent = self.spent()
+        yield
+        self.start = time.process_time() - spent
+
+
+class Watch(Callback):
+    """Counts the estimator's updates, measures at the marks, and ends training with the budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+
+    def on_batch_end(self, net: Any, **kwargs: Any) -> None:
+        """Count, and stop as skorch's own callbacks do."""
+        self.budget.updates += 1
+        if self.budget.used_up():
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Measure the averaged encoder at the first end of an epoch after a mark."""
+        self.budget.check(net.predict)
+
+
+@dataclass
+class Model:
+    """What a fitted method can do; None for what it cannot.
+
+    Attributes
+    ----------
+    encode : callable
+        Returns representations by name: codes "z", hidden features "hidden", both side by side
+        "all", and those of a plain GAN's "discriminator".
+    reconstruct, decode, predict_cluster : callable or None
+        Functions of rows, or of codes.
+    sample : callable or None
+        Function of a number of rows.
+    budget : Budget
+        What training took.
+    """
+
+    encode: Callable[[np.ndarray], dict[str, np.ndarray]]
+    reconstruct: Rows | None = None
+    sample: Callable[[int], np.ndarray] | None = None
+    decode: Rows | None = None
+    predict_cluster: Rows | None = None
+    budget: Budget = field(default_factory=Budget)
+
+
+def mapped(function: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
+    """Apply a function of tensors to all rows, a chunk at a time."""
+    with torch.inference_mode():
+        chunks = torch.from_numpy(np.asarray(X, dtype=np.float32)).split(CHUNK)
+        return torch.cat([function(chunk) for chunk in chunks]).numpy()
+
+
+def side_by_side(both: np.ndarray, n_components: int) -> dict[str, np.ndarray]:
+    """Name the parts of codes followed by hidden features."""
+    return {"z": both[:, :n_components], "hidden": both[:, n_components:], "all": both}
+
+
+def estimator(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
+    """Train the estimator as long as it wants, but not longer than the budget."""
+    model = BiGANTransformer(callbacks=[Watch(budget)], **parameters).fit(X)
+    return fitted(model, budget)
+
+
+def fitted(model: BiGANTransformer, budget: Budget) -> Model:
+    """Return what a fitted estimator can do."""
+
+    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
+        both = model.set_params(features="all").transform(X)
+        model.set_params(features="latent")
+        found = side_by_side(both, model.n_components)
+        if model.method == "latent_regression":
+            found["discriminator"] = mapped(partial(discriminator_features, model), X)
+        return found
+
+    return Model(
+        encode,
+        model.reconstruct,
+        partial(model.sample, random_state=0),
+        model.inverse_transform,
+        getattr(model, "predict_cluster", None),
+        budget,
+    )
+
+
+def discriminator_features(model: BiGANTransformer, x: Tensor) -> Tensor:
+    """Return what a plain GAN's D, which sees x alone, makes of standardized rows or of images.
+
+    Of images these are the pooled maps of all layers, as DCGAN's authors took them.
+    """
+    discriminator = model.net_.module_.discriminator.eval().cpu()
+    body = discriminator.body
+    if not isinstance(body, dcgan.DiscriminatorBody):
+        return discriminator.features((x, x[:, :0]))
+    maps = [to_maps(x, body.image_shape)]
+    for layer in body.x_tower:
+        maps.append(layer(maps[-1]))
+    return torch.cat([to_rows(found) for found in pool(maps[1:])], dim=1)
+
+
+def published(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
+    """Train the estimator for as many epochs as the budget pays: the learning rate falls."""
+    if budget.seconds == inf:
+        return estimator(X, budget, **parameters)
+    epochs = affordable_epochs(X, budget.seconds, **parameters)
+    # A little more is granted in case the machine is slower than in the trial.
+    granted = Budget(1.1 * budget.seconds, budget.marks, budget.look)
+    return estimator(X, granted, max_epochs=epochs, **parameters)
+
+
+def affordable_epochs(X: np.ndarray, seconds: float, **parameters: Any) -> int:
+    """Return the number of epochs that take so many seconds, found by a trial."""
+
+    def trial(epochs: int) -> float:
+        budget = Budget()
+        BiGANTransformer(**parameters, max_epochs=epochs).fit(X)
+        return budget.spent()
+
+    few = 1 + 2000 // len(X)
+    trial(0)
+    once, thrice = trial(few), trial(3 * few)
+    epoch = (thrice - once) / (2 * few)
+    return max(1, int((seconds - once) / epoch + few))
+
+
+def for_updates(X: np.ndarray, budget: Budget, *, max_updates: int, **parameters: Any) -> Model:
+    """Train the estimator for whole epochs of so many updates together."""
+    counted = Budget()
+    BiGANTransformer(callbacks=[Watch(counted)], **parameters, max_epochs=1).fit(X)
+    return estimator(X, budget, max_epochs=ceil(max_updates / counted.updates), **parameters)
+
+
+def autoencoder(
+    X: np.ndarray,
+    budget: Budget,
+    *,
+    learning_rate: float,
+    random_state: int,
+    neighbors: bool = False,
+    **parameters: Any,
+) -> Model:
+    """Minimize the squared error of G(E(x)), or with `neighbors` that of a neighbor of x.
+
+    E and G are the estimator's untrained networks, trained by plain torch until the budget ends.
+    The learning rate falls in the second half. Rows must be images in [0, 1] or standardized.
+    """
+    start = BiGANTransformer(max_epochs=0, random_state=random_state, **parameters).fit(X)
+    E, G = start.net_.module_.encoder.train(), start.net_.module_.generator.train()
+    random = np.random.default_rng(random_state)
+    rows = torch.from_numpy(X)
+    graph = None
+    if neighbors:
+        by = "correlation" if X.shape[1] > 50 else "distance"
+        graph = neighbor_graph(comparable(X, by, random_state))
+    weights = [*E.parameters(), *G.parameters()]
+    optimizer = torch.optim.Adam([w for w in weights if w.requires_grad], lr=learning_rate)
+
+    def encode_codes(X: np.ndarray) -> np.ndarray:
+        with evaluating(E):
+            return mapped(E, X)
+
+    for here in chain.from_iterable(epoch(len(X), random) for _ in repeat(None)):
+        there = here if graph is None else walk(graph, here, 2, random)
+        share = max(LAST_LEARNING_RATE, min(1.0, 2 * (1 - budget.spent() / budget.seconds)))
+        optimizer.param_groups[0]["lr"] = learning_rate * share
+        optimizer.zero_grad()
+        (G(E(rows[here])) - rows[there]).square().sum(1).mean().backward()
+        optimizer.step()
+        budget.updates += 1
+        budget.check(encode_codes)
+        if budget.used_up():
+            break
+    E.eval(), G.eval()
+
+    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
+        both = mapped(lambda x: torch.cat([E(x), E.hidden_and_pooled(x)[1]], dim=1), X)
+        return side_by_side(both, start.n_components)
+
+    return Model(
+        encode, partial(mapped, lambda x: G(E(x))), decode=partial(mapped, G), budget=budget
+    )
+
+
+def epoch(n_rows: int, random: np.random.Generator) -> list[np.ndarray]:
+    """Return batches of all rows in a new order; the last one has two rows at least."""
+    cuts = range(AUTOENCODER_BATCH, n_rows - 1, AUTOENCODER_BATCH)
+    return np.split(random.permutation(n_rows), list(cuts))
+
+
+@contextmanager
+def evaluating(network: torch.nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode meanwhile."""
+    network.eval()
+    yield
+    network.train()
+
+
+def plain(
+    make: Callable[..., Any], X: np.ndarray, budget: Budget, n_components: int, **parameters: Any
+) -> Model:
+    """Fit a scikit-learn transformer or clusterer."""
+    model = make(n_components, **parameters).fit(X[:KERNEL_ROWS] if make is nystroem else X)
+
+    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
+        return {"z": model.transform(X)}
+
+    back = getattr(model, "inverse_transform", None)
+    reconstruct = None if back is None else lambda X: back(model.transform(X))
+    predict = getattr(model, "predict", None)
+    return Model(encode, reconstruct, predict_cluster=predict, budget=budget)
+
+
+def nystroem(n_components: int, random_state: int) -> Any:
+    """Make a PCA with a Gaussian kernel, approximated by landmarks."""
+    kernel = Nystroem(n_components=LANDMARKS, random_state=random_state)
+    return make_pipeline(kernel, PCA(n_components, random_state=random_state))
+
+
+def clusterer(kind: str, n_components: int, random_state: int, n_clusters: int) -> Any:
+    """Make a k-means, or a mixture of Gaussians whose axes are the columns."""
+    if kind == "k-means":
+        return KMeans(n_clusters, random_state=random_state)
+    return GaussianMixture(n_clusters, covariance_type="diag", random_state=random_state)
+
+
+def on_pca(kind: str, n_components: int, random_state: int, n_clusters: int) -> Any:
+    """Make a clusterer of PCA's codes."""
+    first = PCA(n_components, random_state=random_state)
+    return make_pipeline(first, clusterer(kind, n_components, random_state, n_clusters))
+
+
+def rows_compared(X: np.ndarray, budget: Budget, *, by: str, **parameters: Any) -> Model:
+    """Return the points by whose distances rows are compared."""
+    return Model(lambda X: {"z": comparable(X, by, parameters["random_state"])}, budget=budget)
+
+
+def pixels(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
+    """Return the rows themselves."""
+    return Model(lambda X: {"z": X}, budget=budget)
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method trains.
+
+    Attributes
+    ----------
+    fit : callable
+        Returns a `Model`, given X, the budget, `n_components`, `random_state` and parameters.
+    parameters : dict
+        Parameters of `fit`. Where it trains `BiGANTransformer`, they are its parameters and a line
+        of results has them.
+    kind : {"estimator", "networks", "other"}
+        Whether the method is a `BiGANTransformer`, has only its networks, or neither.
+    """
+
+    fit: Callable[..., Model]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    kind: str = "estimator"
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the learning rate is the one that did best on held-out training rows."""
+        return self.kind == "networks" or self.parameters.get("learning_rate") == "tuned"
+
+
+other = partial(Method, kind="other")
+LADDER: dict[str, dict[str, Any]] = {
+    "bigan, learning rate 2e-3": {"method": "bigan", "learning_rate": 2e-3},
+    "the game alone (BiGAN)": {"method": "bigan", "learning_rate": 2e-3, "prior": "normal"},
+    "+ averaged weights": {"prior": "normal", "cycle_weight": 0.0, "n_neighbors": 0},
+    "+ cycles on x and z": {"prior": "normal", "n_neighbors": 0},
+    "+ mixture prior": {"n_neighbors": 0},
+    "+ D sees neighbours": {"consistency_weight": 0.0},
+    "+ codes of neighbours alike: default": {},
+    "default, normal prior": {"prior": "normal"},
+    "default, no cycles": {"cycle_weight": 0.0},
+    "default, 25 clusters": {"n_clusters": 25},
+    "default, 100 clusters": {"n_clusters": 100},
+    "default, Gaussian posterior": {"posterior": "gaussian"},
+    "default, learning rate 5e-4": {"learning_rate": 5e-4},
+    "default, layers of 256": {"hidden_layer_sizes": (256, 256)},
+}
+METHODS: dict[str, Method] = {
+    "pixels": other(pixels),
+    "pca": other(partial(plain, PCA)),
+    "nystroem": other(partial(plain, nystroem)),
+    "untrained": Method(estimator, {"max_epochs": 0}),
+    "autoencoder": Method(autoencoder, kind="networks"),
+    "neighbor_autoencoder": Method(autoencoder, {"neighbors": True}, kind="networks"),
+    "latent_regression": Method(published, {"method": "latent_regression"}),
+    "joint_latent_regression": Method(published, {"method": "joint_latent_regression"}),
+    "bigan": Method(published, {"method": "bigan"}),
+    "bigan_tuned": Method(published, {"method": "bigan", "learning_rate": "tuned"}),
+    "ali": Method(published, {"method": "ali"}),
+    "ali_tuned": Method(published, {"method": "ali", "learning_rate": "tuned"}),
+    "default": Method(estimator),
+    **{
+        f"{kind}{suffix}": other(partial(plain, partial(make, kind)))
+        for kind in ("k-means", "Gaussian mixture")
+        for suffix, make in (("", clusterer), (" on PCA", on_pca))
+    },
+    "correlation": other(rows_compared, {"by": "correlation"}),
+    "distance": other(rows_compared, {"by": "distance"}),
+    **{step: Method(for_updates, parameters) for step, parameters in LADDER.items()},
+}
+
+
+def learning_rate(data: str, method: str, images: bool = False, results: Path = RESULTS) -> float:
+    """Return the rate that did best on held-out training rows, from the results of `tuning`.
+
+    Best by the median accuracy of the linear probe with 100 labels on z, or with all labels where
+    there are not so many; of convolutional networks by the support vector machine with 1000 or
+    else 100 labels on hidden features. On a data set that was not tried, the rate that most others
+    chose; 1e-3 if none was tried.
+    """
+    method = method.removesuffix("_tuned")
+    tried: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(results.glob("images_tuning*.jsonl" if images else "tuning*.jsonl")):
+        for line in read(path):
+            if line["method"].removesuffix("_tuned") == method:
+                place = (line["hidden"] if images else None) or line["z"]
+                first, second = ("svm_1000", "svm_100") if images else ("linear_100", "linear_all")
+                worth = place[second] if place[first] is None else place[first]
+                tried[line["data"]][line["learning_rate"]].append(worth)
+    best = {
+        name: max(rates, key=lambda rate, rates=rates: statistics.median(rates[rate]))
+        for name, rates in tried.items()
+    }
+    return best.get(data) or (statistics.mode(best.values()) if best else 1e-3)

@@ -1,0 +1,46 @@
+"""Nearest neighbors of rows, found by scikit-learn as the estimator finds them."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+# Rows of more columns are compared by their leading principal components.
+MOST_COMPONENTS = 50
+N_NEIGHBORS, FEWEST, ROWS_PER_NEIGHBOR = 10, 3, 100
+
+
+def comparable(X: np.ndarray, by: str, seed: int = 0) -> np.ndarray:
+    """Return the points whose Euclidean distances compare the rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        The rows.
+    by : {"correlation", "distance"}
+        What rows are compared by. Two images of the same thing, one of them brighter, have a high
+        correlation.
+    seed : int, default=0
+        Seed of the randomized PCA.
+    """
+    if by == "correlation":
+        X = X - X.mean(axis=1, keepdims=True)
+        X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+    if X.shape[1] > MOST_COMPONENTS < len(X):
+        return PCA(MOST_COMPONENTS, random_state=seed).fit_transform(X)
+    return X
+
+
+def neighbor_graph(points: np.ndarray) -> np.ndarray:
+    """Return the nearest other rows of each row, (n_samples, k)."""
+    k = min(N_NEIGHBORS, max(FEWEST, len(points) // ROWS_PER_NEIGHBOR), len(points) - 1)
+    # Without query rows a row is not its own neighbor.
+    return NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
+
+
+def walk(
+    graph: np.ndarray, start: np.ndarray, n_steps: int, random: np.random.Generator
+) -> np.ndarray:
+    """Return the ends of random walks from the rows `start`."""
+    for _ in range(n_steps):
+        start = graph[start, random.integers(graph.shape[1], size=len(start))]
+    return start

@@ -1,0 +1,463 @@
+"""Tables of README.md from results/, and the learning curves.
+
+    python benchmarks/report.py            write every table between its markers
+    python benchmarks/report.py --check    fail if a table is stale
+    python benchmarks/report.py --curves   draw results/curves.svg (needs matplotlib)
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. A cell is the median over seeds
+and, in brackets, the range. Results of the estimator from before the redesign stand under the
+method's name, later ones under the name with "(redesign)".
+"""
+
+import argparse
+import json
+import re
+import statistics
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lines import HERE, RESULTS, Line, read
+from quality.data import IMAGES, TABLES
+from quality.methods import METHODS, learning_rate
+from run import listed
+
+Get = Callable[[Line], Any]
+ORDER = [*METHODS, "gan_discriminator"]
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Return a table; the first row is its head."""
+    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def cell(values: Iterable[float | None]) -> str:
+    """Return the median and the range, or nothing where there is no such figure."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    form = "{:g}" if all(isinstance(value, int) for value in known) else "{:z.3f}"
+    low, middle, high = (
+        form.format(value) for value in (min(known), statistics.median(known), max(known))
+    )
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def found(results: Path, *patterns: str) -> list[Line]:
+    """Return the lines of all files that match, in alphabetical order of the files."""
+    paths = [path for pattern in patterns for path in sorted(results.glob(pattern))]
+    return [line for path in paths for line in read(path)]
+
+
+def method(line: Line) -> str:
+    """Return the method's name, and whether the estimator is that of the redesign."""
+    return line["method"] + (" (redesign)" if "parameters" in line else "")
+
+
+def rank(line: Line) -> int:
+    """Return where the method stands in a table; names of the old runner come last."""
+    return ORDER.index(line["method"]) if line["method"] in ORDER else len(ORDER)
+
+
+def at(place: str, name: str) -> Get:
+    """Return a function that looks up one figure of one representation."""
+    return lambda line: (line.get(place) or {}).get(name)
+
+
+def get(name: str, *places: str) -> Get:
+    """Return a function that looks a figure up in the first place that has it, or in the line."""
+
+    def look_up(line: Line) -> Any:
+        values = (at(place, name)(line) for place in places)
+        return next((value for value in values if value is not None), line.get(name))
+
+    return look_up
+
+
+def table(lines: Iterable[Line], keys: dict[str, Get], figures: dict[str, Get]) -> str:
+    """Return a row for each combination of the keys, in order of appearance."""
+    groups: dict[tuple[str, ...], list[Line]] = {}
+    for line in lines:
+        groups.setdefault(tuple(str(key(line)) for key in keys.values()), []).append(line)
+    rows = [
+        [*group, *(cell(map(f, runs)) for f in figures.values()), commits(runs)]
+        for group, runs in groups.items()
+    ]
+    return markdown([[*keys, *figures, "commits"], *rows])
+
+
+def commits(lines: Iterable[Line]) -> str:
+    """Return the commits of some lines."""
+    return ", ".join(dict.fromkeys(line["commit"] for line in lines))
+
+
+def with_discriminator(lines: Iterable[Line]) -> Iterable[Line]:
+    """Give the features of a plain GAN's discriminator a row of their own."""
+    kept = ("data", "commit", "minutes", "updates", "parameters")
+    for line in lines:
+        yield line
+        if line.get("discriminator"):
+            own = {"method": "gan_discriminator", "hidden": line["discriminator"]}
+            yield {name: line[name] for name in kept if name in line} | own
+
+
+def later(results: Path, names: Iterable[str]) -> list[Line]:
+    """Return the lines of again.jsonl: the default as it was trained again before the redesign."""
+    lines = [line for line in found(results, "again.jsonl") if line["data"] in names]
+    return [{**line, "method": "default, again"} for line in lines]
+
+
+def quality(name: str, results: Path) -> str:
+    """Return every probe of every method on one data set."""
+    lines = sorted(with_discriminator(found(results, f"quality_{name}.jsonl")), key=rank)
+    probes = {"1nn": "1nn", "all": "linear_all", "1000": "linear_1000", "100": "linear_100"}
+    figures = {f"{p} {short}": at(p, n) for p in ("z", "hidden") for short, n in probes.items()}
+    figures |= {"all 100": at("all", "linear_100")}
+    figures |= {n: get(n) for n in ("score", "c2st", "updates")}
+    keys = {"method": method, "minutes": lambda line: f"{line['minutes']:g}"}
+    return table([*lines, *later(results, [name])], keys, figures)
+
+
+def tables(title: str, figure: Get, results: Path) -> str:
+    """Return one figure of every method on every table of data."""
+    lines = found(results, *(f"quality_{name}.jsonl" for name in sorted(TABLES)))
+    lines = [*sorted(lines, key=rank), *later(results, TABLES)]
+    methods = list(dict.fromkeys(map(method, lines)))
+    rows = [[title, *methods]]
+    for name in sorted({line["data"] for line in lines}):
+        own = [line for line in lines if line["data"] == name]
+        rows.append([name, *(cell(figure(x) for x in own if method(x) == m) for m in methods)])
+    return markdown(rows)
+
+
+def images(results: Path) -> str:
+    """Return what convolutional networks are worth."""
+    lines = with_discriminator(found(results, *(f"images_{name}.jsonl" for name in IMAGES)))
+    lines = sorted(lines, key=lambda line: (list(IMAGES).index(line["data"]), rank(line)))
+    kinds = [(place, n) for place in ("z", "hidden", "all") for n in ("100", "1000", "all")]
+    figures = {f"{place} {n}": at(place, f"svm_{n}") for place, n in kinds[:-1]}
+    names = ("score", "reconstructions_in_class", "originals_in_class", "largest_class")
+    figures |= {n.replace("_", " "): get(n) for n in (*names, "frechet", "c2st", "updates")}
+    return table(lines, {"data": get("data"), "method": method}, figures)
+
+
+def simple(
+    patterns: tuple[str, ...], keys: dict[str, Get], names: tuple[str, ...], results: Path
+) -> str:
+    """Return a table of figures that are in the lines, or in those of codes."""
+    return table(found(results, *patterns), keys, {n: get(n, "z") for n in names})
+
+
+def base(line: Line) -> str:
+    """Return the name of a data set without what is said in a column of its own."""
+    return line["data"].removesuffix("_5000").removesuffix("_raw")
+
+
+def units(results: Path) -> str:
+    """Return what becomes of tables whose columns have different units."""
+
+    def columns(line: Line) -> str:
+        return line.get("columns") or ("standardized" if line["standardised"] else "raw")
+
+    linear = {"linear": lambda line: line.get("linear") or at("z", "linear_all")(line)}
+    figures = linear | {"1nn": get("1nn", "z"), "score": get("score")}
+    lines = found(results, "units.jsonl", "units_*.jsonl")
+    return table(lines, {"data": base, "columns": columns, "method": method}, figures)
+
+
+def precision(results: Path) -> str:
+    """Return what mixed precision costs on an accelerator."""
+
+    def place(line: Line) -> str:
+        return "hidden" if line["data"] == "cifar10" else "z"
+
+    keys = {"data": get("data"), "features": place, "precision": get("precision")}
+    names = ("linear_100", "linear_1000", "linear_all", "score")
+    figures = {n: lambda line, n=n: get(n, place(line))(line) for n in names}
+    return table(found(results, "gpu.jsonl", "precision_*.jsonl"), keys, figures)
+
+
+def learning_rates(results: Path) -> str:
+    """Return the rates that did best on held-out training rows."""
+    rows = [["networks", "data", "learning rate"]]
+    for kind, pattern in (("mlp", "tuning*.jsonl"), ("dcgan", "images_tuning*.jsonl")):
+        lines = found(results, pattern)
+        for name in dict.fromkeys(line["data"] for line in lines):
+            tried = sorted({line["method"] for line in lines if line["data"] == name})
+            best = (f"{m} {learning_rate(name, m, kind == 'dcgan', results):g}" for m in tried)
+            rows.append([kind, name, ", ".join(best)])
+    return markdown(rows)
+
+
+def latest(results: Path, name: str, part: str) -> Line:
+    """Return the newest figures of a part of a benchmark of speed.
+
+    Those from before the one runner are in one JSON file, by parts or of one part only.
+    """
+    lines = read(results / f"{name}_{part}.jsonl")
+    if lines:
+        return lines[-1]
+    old = json.loads((results / f"{'roofline' if name == 'transform' else name}.json").read_text())
+    about = {key: old[key] for key in ("date", "commit", "cpu", "gpu") if key in old}
+    nested = old.get("transform" if name == "transform" else part)
+    return old if nested is None else about | nested
+
+
+def measured(rows: list[list[str]], *figures: Line) -> str:
+    """Return a table, and when, where and at which commit it was measured."""
+    about = (f"{x['date']}, commit {x['commit']}, {x.get('gpu') or x['cpu']}" for x in figures)
+    return f"{markdown(rows)}\n\nMeasured: {'; '.join(dict.fromkeys(about))}."
+
+
+def number(value: Any) -> str:
+    """Return a cell of one figure, or of a median, the least and the greatest."""
+    if isinstance(value, list):
+        return "{} ({} to {})".format(*map(number, value))
+    if value is None or isinstance(value, str | bool):
+        return {None: "", True: "yes", False: "no"}.get(value, value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    size = abs(value)
+    if 0 < size < 0.01:
+        return f"{value:.2g}"
+    digits = 0 if size >= 100 else 1 if size >= 20 else 2
+    return f"{value:,.{digits}f}"
+
+
+def ratio(figures: Line) -> str:
+    """Return the ratio of what was timed in turns."""
+    return number([figures["ratio"], figures["least"], figures["greatest"]])
+
+
+def grid(
+    name: str, part: str, head: str, results: Path, columns: Iterable[str] | None = None
+) -> str:
+    """Return a row for each entry of a part that has figures of its own, a column for each."""
+    figures = latest(results, name, part)
+    rows = {n: dict(x) for n, x in figures.items() if isinstance(x, dict) and n != "versions"}
+    for own in rows.values():
+        if "least" in own:
+            own["ratio"] = ratio(own)
+    if columns is None:
+        columns = dict.fromkeys(column for own in rows.values() for column in own)
+    columns = list(columns)
+    cells = [[n, *(number(own.get(c)) for c in columns)] for n, own in rows.items()]
+    text = measured([[head, *(c.replace("_", " ") for c in columns)], *cells], figures)
+    alone = [f"{n.replace('_', ' ')} {x:,}" for n, x in figures.items() if type(x) in (int, float)]
+    return f"{text} Also: {'; '.join(alone)}." if alone else text
+
+
+def roofline(compiled: bool, results: Path) -> str:
+    """Return steps on tables over their bare products."""
+    part = latest(results, "roofline", "tables")
+    recipes = ("bigan", "ali", "default")
+    of_recipe = [part[f"{name}, compiled" if compiled else name] for name in recipes]
+    rows = [["step", *recipes, "ms: bigan", "ms: default"]]
+    for name in of_recipe[0]:
+        own = [steps[name] for steps in of_recipe]
+        milliseconds = (number(1e3 * x["seconds"]) for x in (own[0], own[-1]))
+        rows.append([name, *map(ratio, own), *milliseconds])
+    return measured(rows, part)
+
+
+def roofline_images(results: Path) -> str:
+    """Return steps on images over their bare products."""
+    part = latest(results, "roofline", "images")
+    rows = [["network", "28 x 28 x 1", "32 x 32 x 3", "seconds a step, 32 x 32 x 3", "MB"]]
+    for network in ("dcgan", "ali"):
+        small, large = (part[network][name] for name in ("28x28x1", "32x32x3"))
+        others = large["seconds"], part[network].get("peak_megabytes")
+        rows.append([network, ratio(small), ratio(large), *map(number, others)])
+    return measured(rows, part)
+
+
+def profile(results: Path) -> str:
+    """Return the share of each kind of kernel in a step; the code that measured it is gone."""
+    part = latest(results, "roofline", "profile")
+    shapes = {name: value for name, value in part.items() if name.endswith("batch 128")}
+    purposes = next(iter(shapes.values()))
+    rows = [[purpose, *(number(x[purpose]) for x in shapes.values())] for purpose in purposes]
+    return measured([["share of a step", *shapes], *rows], part)
+
+
+def peers(shape: str, results: Path) -> str:
+    """Return what other libraries and loops take."""
+    part = latest(results, "peers", shape)
+    ours = ("bigan", "bigan_compiled", "default")
+    head = ["peer", "weights", "training, rows a second", *(f"{own} / peer" for own in ours)]
+    head += ["predict, rows a second", "bigan / peer", "one row, ms", "MB", "pickle, MB"]
+    rows = [head]
+    for name, size in part["parameters"].items():
+        training, predict = part["training"][name], part["predict"][name]
+        pickle = part["pickle_bytes"][name]
+        figures = [size, training["rows_a_second"][0], *(training[f"{own}_times"] for own in ours)]
+        figures += [predict["rows_a_second"][0], predict["bigan_times"]]
+        figures += [1e3 * part["one_row_seconds"][name][0], part["peak_megabytes"][name]]
+        figures.append(pickle / 1e6 if isinstance(pickle, int) else pickle)
+        rows.append([name, *map(number, figures)])
+    return measured(rows, part)
+
+
+def imports(results: Path) -> str:
+    """Return what importing takes."""
+    part = latest(results, "peers", "imports")
+    took, loaded = part["import_seconds"], part["loaded"]
+    rows = [[name, number(took[name]), ", ".join(loaded[name])] for name in took]
+    return measured([["import", "seconds", "loads"], *rows], part)
+
+
+def processes(results: Path) -> str:
+    """Return what two processes gain over one.
+
+    The share of all_reduce was measured with waiting for the other process, and is now by itself.
+    """
+    head = ["case", "weights", "MB a step", "rows a second, one", "two", "ratio"]
+    rows, parts = [[*head, "all_reduce with waiting", "all_reduce by itself"]], []
+    names = ("parameters", "megabytes_a_step", "one_rows_a_second", "two_rows_a_second")
+    for case in ("table 32", "mlp 784", "mlp 784, batch 1024", "dcgan 32x32x3"):
+        x = latest(results, "processes", case)
+        alone = x.get("all_reduce_seconds")
+        shares = x.get("all_reduce_share"), alone and alone / x["two_step_seconds"]
+        figures = *(x[name] for name in names), x["throughput_ratio"], *shares
+        rows.append([case, *map(number, figures)])
+        parts.append(x)
+    return measured(rows, *parts)
+
+
+def experiments(results: Path) -> str:
+    """Return the table of experiments."""
+    rows = [[f"`{name}`", question] for name, question, *_ in listed()]
+    return markdown([["experiment", "question"], *rows])
+
+
+LINEAR = ("linear_100", "linear_1000", "linear_all")
+BY_DATA: dict[str, Get] = {"data": get("data")}
+TABLES_OF_README: dict[str, Callable[[Path], str]] = {
+    "experiments": experiments,
+    **{f"quality_{name}": partial(quality, name) for name in ("digits", "mnist", "fashion_mnist")},
+    "tables_accuracy": partial(tables, "accuracy", get("linear_all", "all", "z", "hidden")),
+    "tables_auc": partial(tables, "ROC AUC", get("auc_all", "all", "z", "hidden")),
+    "tables_score": partial(tables, "score", get("score")),
+    **{f.__name__: f for f in (learning_rates, images, units, precision)},
+    "ladder": partial(
+        simple,
+        ("ladder.jsonl", "ladder_*.jsonl"),
+        BY_DATA | {"step": lambda line: line.get("step") or method(line)},
+        ("1nn", "linear_1000", "linear_100", "score"),
+    ),
+    "clusters": partial(
+        simple,
+        ("clusters.jsonl", "clusters_*.jsonl"),
+        BY_DATA | {"n_clusters": get("n_clusters"), "method": method},
+        ("nmi", "purity", "accuracy"),
+    ),
+    "modes": partial(
+        simple,
+        ("modes.jsonl", "modes_*.jsonl"),
+        {"data": base, "rows": get("rows"), "method": method},
+        ("modes", "near"),
+    ),
+    "neighbors": partial(
+        simple,
+        ("neighbors.jsonl", "neighbors_*.jsonl"),
+        BY_DATA | {"compared by": lambda x: x.get("compared by") or x["method"]},
+        ("after 1", "after 2", "after 4", "label spreading"),
+    ),
+    "blocks": partial(
+        simple, ("blocks.jsonl",), BY_DATA | {"blocks": get("blocks")}, (*LINEAR, "score")
+    ),
+    "roofline": partial(roofline, False),
+    "roofline_compiled": partial(roofline, True),
+    **{f"peers_{shape}": partial(peers, shape) for shape in ("small", "table", "images")},
+    **{f.__name__: f for f in (roofline_images, profile, imports, processes)},
+    "transform": partial(
+        grid, "transform", "encoders", "encoder", columns=("ratio", "seconds", "floor_seconds")
+    ),
+    "scale": partial(grid, "scale", "rows", "rows"),
+    "search": partial(grid, "search", "engines", "engine"),
+    "gpu": partial(grid, "gpu", "steps", "milliseconds a step"),
+}
+BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def updated(text: str, results: Path) -> tuple[str, list[str]]:
+    """Return the text with every table made anew, and the names of those that have changed."""
+    stale = []
+
+    def made(block: re.Match[str]) -> str:
+        start, name, end = block.groups()
+        whole = f"{start}\n{TABLES_OF_README[name](results)}\n\n{end}"
+        if whole != block[0]:
+            stale.append(name)
+        return whole
+
+    return BLOCK.sub(made, text), stale
+
+
+CURVES = ("default", "default (redesign)", "autoencoder", "neighbor_autoencoder", "bigan", "ali")
+
+
+def curve(lines: list[Line], name: str, scale: str, probe: str) -> list[tuple[float, ...]]:
+    """Return where a method was on its way: median of the scale; median and range of the probe."""
+    ways = [[*x["checkpoints"], x] for x in lines if method(x) == name and x.get("checkpoints")]
+    ways = [way for way in ways if len(way) == max(map(len, ways))]
+    points = []
+    for moment in zip(*ways, strict=True):
+        figures = [point["z"][probe] for point in moment]
+        x = statistics.median(point[scale] for point in moment)
+        points.append((x, statistics.median(figures), min(figures), max(figures)))
+    return points
+
+
+def draw_curves(results: Path) -> None:
+    """Draw accuracy on codes against updates and seconds; PCA is a line."""
+    from matplotlib.figure import Figure
+
+    probes = {"linear_100": "linear probe, 100 labels", "1nn": "nearest neighbor"}
+    panels = [(probe, scale) for probe in probes for scale in ("updates", "seconds")]
+    figure = Figure(figsize=(14, 6), layout="constrained")
+    grid = figure.subplots(2, len(panels))
+    for (name, title), row in zip(
+        {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}.items(), grid, strict=True
+    ):
+        lines = found(results, f"quality_{name}.jsonl")
+        for axes, (probe, scale) in zip(row, panels, strict=True):
+            pca = statistics.median(x["z"][probe] for x in lines if x["method"] == "pca")
+            axes.axhline(pca, color="gray", linestyle="--", label="pca")
+            for number, one in enumerate(CURVES):
+                points = curve(lines, one, scale, probe)
+                if points:
+                    x, middle, low, high = zip(*points, strict=True)
+                    color = f"C{number}"  # the same in every panel
+                    axes.plot(x, middle, marker="o", markersize=3, label=one, color=color)
+                    axes.fill_between(x, low, high, alpha=0.2, color=color)
+            axes.set_xlabel(scale)
+            axes.set_title(f"{title}, {probes[probe]}", fontsize="medium")
+        row[0].set_ylabel("accuracy on codes")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    figure.savefig(results / "curves.svg")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write or check the tables, or draw the curves."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="fail if a table is stale")
+    parser.add_argument("--curves", action="store_true", help="draw the learning curves")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
+    parser.add_argument("--readme", type=Path, default=HERE / "README.md", metavar="FILE")
+    args = parser.parse_args(arguments)
+    if args.curves:
+        draw_curves(args.results)
+        return
+    text, stale = updated(args.readme.read_text(), args.results)
+    if args.check and stale:
+        raise SystemExit(f"Stale, run python benchmarks/report.py: {', '.join(stale)}")
+    if not args.check:
+        args.readme.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

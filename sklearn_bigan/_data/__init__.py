@@ -1,0 +1,1 @@
+"""From X to batches on the device: statistics, blocks, nearest neighbours, augmentation."""

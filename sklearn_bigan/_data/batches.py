@@ -1,0 +1,125 @@
+"""Mini-batches: rows of a block that already lies on the device, their partners, and draws.
+
+skorch's default, a DataLoader, fetches and collates row by row: on tables in memory that takes
+several times as long as a training step.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from sklearn.utils import gen_batches
+from torch import Tensor
+
+from sklearn_bigan._data.draws import Draws
+from sklearn_bigan._data.neighbors import NeighborGraphs, random_walk
+from sklearn_bigan._data.source import RowSource
+from sklearn_bigan._runtime.distributed import rank_and_size, shard
+
+# Steps of the random walk from a row to its partner. Two instead of one: +2.7 points with 100
+# labels on MNIST, -0.7 on digits (benchmarks/results/ladder.jsonl).
+WALK_STEPS = 2
+
+
+class Batch(NamedTuple):
+    """What a training step needs besides the weights.
+
+    Attributes
+    ----------
+    x : Tensor of shape (batch, n_features)
+        Standardised rows.
+    partner : Tensor of shape (batch, n_features)
+        For each row the end of a random walk on the nearest-neighbour graph; without a graph the
+        row itself.
+    draws : Draws
+        Draws from the prior and other random numbers of the step.
+    """
+
+    x: Tensor
+    partner: Tensor
+    draws: Draws
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """Apply a function to every tensor of a batch, keeping its structure."""
+    if value is None or isinstance(value, Tensor):
+        return None if value is None else function(value)
+    return type(value)(*(map_tensors(function, part) for part in value))
+
+
+class Batches:
+    """One epoch each time it is iterated: every row once, in a new random order.
+
+    Under `torchrun` each process gets its part of every batch; a few rows may then be left out of
+    an epoch, so that all parts are equal.
+
+    Parameters
+    ----------
+    source : RowSource
+        The rows.
+    batch_size : int
+        Rows in a batch. The last batch of a block is what is left; a single row joins the batch
+        before it, since batch norm has no statistics of one row.
+    draw : callable
+        From a number of rows and a generator to `Draws`.
+    order, noise : torch.Generator
+        Sources of the order and the walks, and of the draws.
+    graphs : NeighborGraphs or None
+        Where partners come from.
+    """
+
+    def __init__(
+        self,
+        source: RowSource,
+        batch_size: int,
+        draw: Callable[[int, torch.Generator], Draws],
+        *,
+        order: torch.Generator,
+        noise: torch.Generator,
+        graphs: NeighborGraphs | None,
+    ) -> None:
+        self.source = source
+        self.batch_size = batch_size
+        self.draw = draw
+        self.order = order
+        self.noise = noise
+        self.graphs = graphs
+
+    def __len__(self) -> int:
+        return sum(count_batches(n_rows, self.batch_size) for n_rows in self.source.sizes)
+
+    def __iter__(self) -> Iterator[Batch]:
+        rank, size = rank_and_size()
+        for number in self.source.blocks_in_random_order():
+            rows = self.source.block(number)
+            graph = None if self.graphs is None else self.graphs.of_block(number)
+            order = torch.randperm(len(rows), generator=self.order, device=rows.device)
+            for cut in cuts(len(rows), self.batch_size):
+                chosen = order[cut]
+                ends = chosen
+                if graph is not None:
+                    ends = random_walk(graph, chosen, WALK_STEPS, self.order)
+                draws = self.draw(len(chosen), self.noise)
+                if size > 1:
+                    chosen, ends = shard(chosen, rank, size), shard(ends, rank, size)
+                    draws = draws.shard(rank, size)
+                x = rows.index_select(0, chosen)
+                partner = x if graph is None else rows.index_select(0, ends)
+                yield Batch(x, partner, draws)
+            del rows  # before the next block is read
+
+
+def cuts(n_rows: int, batch_size: int) -> Iterator[slice]:
+    """Yield the slices of an order that make batches, each of two rows or more per process.
+
+    Several processes have an even number each: every other row is then the same as in one process.
+    """
+    _, size = rank_and_size()
+    for cut in gen_batches(n_rows, batch_size, min_batch_size=2 * size):
+        surplus = (cut.stop - cut.start) % (2 * size) if size > 1 else 0
+        yield slice(cut.start, cut.stop - surplus)
+
+
+def count_batches(n_rows: int, batch_size: int) -> int:
+    """Return the number of batches in an epoch of rows that fit in one block."""
+    return sum(1 for _ in cuts(n_rows, batch_size))

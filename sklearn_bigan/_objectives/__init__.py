@@ -1,0 +1,1 @@
+"""What each player minimises, as functions of weights, batch and draws."""

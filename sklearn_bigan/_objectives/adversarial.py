@@ -1,0 +1,103 @@
+"""The adversarial losses as functions of logits, and both players' gradients from one pass.
+
+A logit t above 0 means that D takes the pair for an encoder pair, (x, E(x)), which both papers call
+real; below 0, for a generator pair, (G(z), z). E is trained so that D calls its pair *fake*,
+although its x is real: E and G both try to make D err.
+
+Backpropagation through D is linear in the gradient at the logits. With dL_D/dt at the logits it
+leaves D's gradient on D's weights, and dL_D/dt * dt/d(pair) at the pairs. E and G need
+dL_EG/dt * dt/d(pair). Where no pair's logit depends on another pair, this is the same number times
+(dL_EG/dt) / (dL_D/dt), so that one backward pass serves both players exactly. For the logistic loss
+the ratio is -exp(t) for encoder pairs and -exp(-t) for generator pairs: a gradient reversal,
+weighted by how certain D is.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from sklearn_bigan.networks.bigan import BiGAN
+
+# dL_D/dt underflows where D is certain, and the ratio would be infinite. A gradient of at least
+# this size, in units of the mean's 1 / n, is far below what float32 resolves beside other pairs,
+# and below Adam's epsilon.
+MIN_GRADIENT = 1e-16
+
+
+def discriminator_loss(encoder_logits: Tensor, generator_logits: Tensor) -> Tensor:
+    """Mean of -log D(x, E(x)) plus mean of -log(1 - D(G(z), z)): BiGAN eq. 3.
+
+    log sigmoid(t) is written -softplus(-t), which is finite for every finite t.
+    """
+    return softplus(-encoder_logits).mean() + softplus(generator_logits).mean()
+
+
+def encoder_generator_loss(encoder_logits: Tensor, generator_logits: Tensor) -> Tensor:
+    """Mean of -log(1 - D(x, E(x))) plus mean of -log D(G(z), z): the labels swapped.
+
+    The non-saturating loss of both papers.
+    """
+    return softplus(encoder_logits).mean() + softplus(-generator_logits).mean()
+
+
+def logit_gradients(encoder_logits: Tensor, generator_logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of both losses at the logits, each (n_encoder_pairs + n_generator_pairs,).
+
+    dL_D/dt = -sigmoid(-t) / n for encoder pairs and sigmoid(t) / n for generator pairs; dL_EG/dt is
+    the same with the labels swapped.
+    """
+    n_e, n_g = len(encoder_logits), len(generator_logits)
+    of_d = [-torch.sigmoid(-encoder_logits) / n_e, torch.sigmoid(generator_logits) / n_g]
+    of_eg = [torch.sigmoid(encoder_logits) / n_e, -torch.sigmoid(-generator_logits) / n_g]
+    return torch.cat(of_d), torch.cat(of_eg)
+
+
+def adversarial_metrics(encoder_logits: Tensor, generator_logits: Tensor) -> dict[str, Tensor]:
+    """Both losses, and the share of pairs of each kind that D classifies correctly."""
+    return {
+        "discriminator_loss": discriminator_loss(encoder_logits, generator_logits),
+        "encoder_generator_loss": encoder_generator_loss(encoder_logits, generator_logits),
+        "encoder_pair_accuracy": (encoder_logits > 0).float().mean(),
+        "generator_pair_accuracy": (generator_logits <= 0).float().mean(),
+    }
+
+
+def backward_both_players(
+    bigan: BiGAN, logits: Tensor, z_hat: Tensor | None, x_hat: Tensor, terms: Tensor | None
+) -> None:
+    """Leave D's gradient of its loss on D's weights, and E's and G's of theirs on theirs.
+
+    Parameters
+    ----------
+    bigan : BiGAN
+        The players.
+    logits : Tensor of shape (n + m,)
+        D of n encoder pairs, then of m generator pairs.
+    z_hat : Tensor of shape (n, latent_dim) or None
+        E(x) as D was given it, a tensor used for nothing else; None where D sees no codes.
+    x_hat : Tensor of shape (m, n_features)
+        G(z) as D was given it, a tensor used for nothing else.
+    terms : Tensor of shape () or None
+        What E and G minimise beside the adversarial loss.
+    """
+    m = len(x_hat)
+    n = len(logits) - m
+    of_d, of_eg = logit_gradients(*torch.split(logits.detach(), [n, m]))
+    tensors = [logits] if terms is None else [logits, terms]
+    if bigan.discriminator.row_independent:
+        smallest = MIN_GRADIENT / n
+        of_d = torch.where(of_d.abs() < smallest, smallest, of_d)
+        ratio = (of_eg / of_d).unsqueeze(1)
+        if z_hat is not None:
+            z_hat.register_hook(lambda gradient: ratio[:n] * gradient)  # type: ignore[no-untyped-call]
+        x_hat.register_hook(lambda gradient: ratio[n:] * gradient)  # type: ignore[no-untyped-call]
+        torch.autograd.backward(tensors, [of_d, None][: len(tensors)])
+    else:
+        of_discriminator = _learnable(bigan.discriminator)
+        others = _learnable(bigan.encoder) + _learnable(bigan.generator)
+        torch.autograd.backward(logits, of_d, retain_graph=True, inputs=of_discriminator)
+        torch.autograd.backward(tensors, [of_eg, None][: len(tensors)], inputs=others)
+
+
+def _learnable(network: nn.Module) -> list[nn.Parameter]:
+    return [weight for weight in network.parameters() if weight.requires_grad]

@@ -1,0 +1,1 @@
+"""What torch shares with the whole process: devices, determinism, processes, inference."""

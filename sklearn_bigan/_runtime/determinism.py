@@ -1,0 +1,135 @@
+"""Private randomness, and settings of the process under which training has the same bits."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch.backends import cudnn
+
+# torch's default generators belong to the process. Whoever seeds them holds this lock, so that
+# fits in several threads neither see nor disturb each other's state.
+_DEFAULT_GENERATORS = threading.RLock()
+
+
+class Stream(IntEnum):
+    """The independent random streams of a fit, all derived from its seed by `child_seed`."""
+
+    WEIGHTS = 0  # initial weights and prior means
+    ORDER = 1  # order of the rows, and walks on the nearest-neighbour graph
+    DRAWS = 2  # draws from the prior, reparameterisation noise, augmentation
+    DROPOUT = 3  # what networks draw from torch's default generator
+    BLOCKS = 4  # which rows share a block, and the order of blocks
+    GRAPH = 5  # randomised PCA of the nearest-neighbour graph
+    DIAGNOSTICS = 6  # rows and draws for the diagnostics of each epoch
+    FINISH = 7  # rows and draws for batch statistics and the prior's fit after training
+
+
+def child_seed(seed: int, *path: int) -> int:
+    """Derive one of the independent seeds below `seed`, named by a path of integers."""
+    return int(np.random.SeedSequence(seed, spawn_key=path).generate_state(1)[0])
+
+
+def generator_on(device: torch.device, seed: int) -> torch.Generator:
+    """Return a private generator on the device."""
+    return torch.Generator(device).manual_seed(seed)
+
+
+@contextmanager
+def default_generators_seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's default generators of the CPU and the device; restore them at the end.
+
+    Weight initialisation and dropout take no generator: their draws are made inside.
+    """
+    # States are set, not seeds: torch.manual_seed would reseed every device of the machine.
+    owners: list[tuple[torch.device, Callable[[], Any], Callable[[Any], None]]] = [
+        (torch.device("cpu"), torch.get_rng_state, torch.set_rng_state)
+    ]
+    if device.type != "cpu":
+        module = torch.get_device_module(device)
+        where = () if device.type == "mps" else (device,)  # torch.mps knows one device only
+        owners.append(
+            (
+                device,
+                lambda: module.get_rng_state(*where),
+                lambda state: module.set_rng_state(state, *where),
+            )
+        )
+    with _DEFAULT_GENERATORS:
+        before = [get_state() for _, get_state, _ in owners]
+        try:
+            for place, _, set_state in owners:
+                set_state(generator_on(place, seed).get_state())
+            yield
+        finally:
+            for (_, _, set_state), state in zip(owners, before, strict=True):
+                set_state(state)
+
+
+class _Shared:
+    """A setting of the process that several threads may want at once.
+
+    The first thread to enter saves the old setting, the last to leave restores it.
+    """
+
+    def __init__(self, setting: Callable[[], AbstractContextManager[Any]]) -> None:
+        self.setting = setting
+        self.lock = threading.Lock()
+        self.inside = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[Any]:
+        with self.lock:
+            if self.inside == 0:
+                self.held = self.setting()
+                self.before = self.held.__enter__()
+            self.inside += 1
+        try:
+            yield self.before
+        finally:
+            with self.lock:
+                self.inside -= 1
+                if self.inside == 0:
+                    self.held.__exit__(None, None, None)
+
+
+@contextmanager
+def _default_dtype() -> Iterator[torch.dtype]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    yield before
+    torch.set_default_dtype(before)
+
+
+@contextmanager
+def _pools_and_cudnn() -> Iterator[int]:
+    n_threads, before = torch.get_num_threads(), (cudnn.deterministic, cudnn.benchmark)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    with threadpool_limits(1):
+        yield n_threads
+    cudnn.deterministic, cudnn.benchmark = before
+
+
+# Makes new tensors float32 whatever the caller's default dtype is; draws depend on it, too.
+float32_by_default = _Shared(_default_dtype)
+_PINNED = _Shared(_pools_and_cudnn)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Use one CPU thread (torch, BLAS, scikit-learn) and cuDNN's deterministic kernels.
+
+    Sums over a batch depend on the number of threads in their last bits, and joblib's workers have
+    fewer threads than the process that started them: only a fixed number gives the same bits at
+    every `n_jobs`. On steps as small as these a second thread gains little.
+    """
+    with _PINNED() as n_threads:
+        torch.set_num_threads(1)  # the number of threads is a setting of each thread
+        try:
+            yield
+        finally:
+            torch.set_num_threads(n_threads)

@@ -1,0 +1,44 @@
+"""What depends on the device: which one a fit runs on, and what it has."""
+
+import os
+
+import torch
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the device that `"auto"` or a torch device string names on this machine.
+
+    Raises
+    ------
+    ValueError
+        If torch cannot place a tensor there.
+    """
+    if device == "auto":
+        available = torch.accelerator.is_available()
+        accelerator = torch.accelerator.current_accelerator() if available else None
+        if accelerator is None:
+            return torch.device("cpu")
+        # Under torchrun each process of a machine takes its own device.
+        local_rank = os.environ.get("LOCAL_RANK")
+        if local_rank is None:
+            return accelerator
+        return torch.device(accelerator.type, int(local_rank) % torch.accelerator.device_count())
+    try:
+        resolved = torch.device(device)
+        torch.empty(1, device=resolved)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"The 'device' parameter must be 'auto' or a device that torch can use on this "
+            f"machine. Got {device!r}; 'auto' would take {resolve_device('auto').type!r} here."
+        ) from error
+    return resolved
+
+
+def has_bfloat16_units(device: torch.device) -> bool:
+    """Return whether the device multiplies bfloat16 in hardware."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the free memory of a CUDA device, in bytes; 0 for other devices."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else 0

@@ -1,0 +1,91 @@
+"""Chunked evaluation of trained networks on arrays of any length."""
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+# Rows evaluated at a time. Bounds the memory beside the output to a few activations of this many
+# rows, and keeps any device busy.
+CHUNK_ROWS = 8192
+
+# Chunks are padded with zeros to a multiple of this many rows. Matrix products of a few rows use
+# other kernels than those of many, and a row's code would depend on the batch it came in.
+MULTIPLE = 32
+
+# On some CPUs matrix products of fewer rows have the same bits, too, and one row takes a third less
+# time: the candidates, and shapes (columns in and out) that they are tried on.
+MULTIPLES = (4, 8, 16, MULTIPLE)
+TRIAL_SHAPES = ((20, 256), (64, 256), (256, 50), (784, 512))
+
+
+def map_chunks(
+    function: Callable[[Tensor], Tensor],
+    rows: np.ndarray,
+    device: torch.device,
+    to_float32: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    multiple: int = MULTIPLE,
+) -> np.ndarray:
+    """Apply a function of tensors to all rows, a chunk at a time.
+
+    The output is allocated once; beside it only chunks are held, so that float64 or integer rows
+    are never converted as a whole.
+
+    Parameters
+    ----------
+    function : callable
+        From (chunk, n) to (chunk, m), both float32 on the device.
+    rows : ndarray of shape (n_samples, n)
+        At least one row, of any numeric dtype; may be read-only or memory-mapped.
+    device : torch.device
+        Where the function computes.
+    to_float32 : callable
+        From a chunk of rows and a float32 array of its shape: writes the values that the function
+        expects into the array.
+    multiple : int, default=MULTIPLE
+        Chunks are padded to a multiple of this number of rows.
+
+    Returns
+    -------
+    out : ndarray of shape (n_samples, m), dtype float32
+        Row i depends on ``rows[i]`` alone.
+    """
+
+    def outputs(start: int) -> np.ndarray:
+        chunk = rows[start : start + CHUNK_ROWS]
+        n_rows = -(-len(chunk) // multiple) * multiple
+        padded = np.zeros((n_rows, chunk.shape[1]), np.float32)
+        to_float32(chunk, padded[: len(chunk)])
+        return function(torch.from_numpy(padded).to(device)).cpu().numpy()[: len(chunk)]
+
+    with torch.inference_mode():
+        first = outputs(0)
+        if len(rows) == len(first):
+            return first
+        out = np.empty((len(rows), first.shape[1]), dtype=np.float32)
+        out[:CHUNK_ROWS] = first
+        for start in range(CHUNK_ROWS, len(rows), CHUNK_ROWS):
+            out[start : start + CHUNK_ROWS] = outputs(start)
+    return out
+
+
+@cache
+def smallest_exact_multiple() -> int:
+    """Return the smallest batch size whose products on this CPU have the bits of a large one."""
+    return next((m for m in MULTIPLES if all(_is_exact(m, *shape) for shape in TRIAL_SHAPES)), 32)
+
+
+def _is_exact(multiple: int, n_in: int, n_out: int) -> bool:
+    """Return whether `linear` on `multiple` rows equals, bit for bit, `linear` on a large batch."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4 * MULTIPLE, n_in, generator=generator, dtype=torch.float32)
+    weight = torch.randn(n_out, n_in, generator=generator, dtype=torch.float32)
+    bias = torch.randn(n_out, generator=generator, dtype=torch.float32)
+    parts = torch.split(x, multiple)
+    return all(
+        torch.equal(torch.cat([linear(part, weight, b) for part in parts]), whole)
+        for b, whole in ((b, linear(x, weight, b)) for b in (None, bias))
+    )

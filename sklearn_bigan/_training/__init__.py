@@ -1,0 +1,1 @@
+"""What lives while `fit` runs: the loop, the schedule, averaging, diagnostics."""

@@ -1,0 +1,557 @@
+"""The training: a skorch net whose step updates two players at once."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PrintLog
+from skorch.utils import TeeGenerator
+from torch import Tensor, nn
+
+from sklearn_bigan._data.batches import Batch, Batches
+from sklearn_bigan._data.neighbors import NeighborGraphs
+from sklearn_bigan._data.source import BLOCK_ROWS, RowSource
+from sklearn_bigan._data.standardizer import Standardizer, as_float32
+from sklearn_bigan._objectives.bigan import BiGANObjective
+from sklearn_bigan._objectives.latent_regression import LatentRegressionObjective
+from sklearn_bigan._runtime import distributed
+from sklearn_bigan._runtime.determinism import (
+    Stream,
+    child_seed,
+    default_generators_seeded,
+    deterministic,
+    float32_by_default,
+    generator_on,
+)
+from sklearn_bigan._runtime.inference import MULTIPLE, map_chunks, smallest_exact_multiple
+from sklearn_bigan._training.averaging import (
+    STATISTICS_BATCHES,
+    MovingAverage,
+    fit_prior,
+    update_statistics,
+)
+from sklearn_bigan._training.callbacks import check_callbacks, has_scheduler
+from sklearn_bigan._training.compiling import CompiledStep
+from sklearn_bigan._training.config import TrainingConfig
+from sklearn_bigan._training.cuda_graphs import CUDAGraphStep
+from sklearn_bigan._training.diagnostics import (
+    PROBE_ROWS,
+    Diagnostics,
+    check_finite,
+    diagnose,
+    problems,
+)
+from sklearn_bigan._training.schedule import ADVERSARIAL_SHARE, learning_rate_factor
+from sklearn_bigan.networks.bigan import ModelSpec, load_bigan, make_bigan
+
+# Adam's decay rates in both papers (ALI prints beta2 as 1 - beta2).
+ADAM_BETAS = (0.5, 0.999)
+
+Metrics = dict[str, Tensor]
+
+
+class StopTraining(KeyboardInterrupt):
+    """A callback ended the training; as in skorch, by raising KeyboardInterrupt."""
+
+
+class BiGANNet(NeuralNet):
+    """Trains a `BiGAN` on the rows of X, by one Adam with a parameter group for each network.
+
+    A complete skorch net: `fit`, `partial_fit` and `predict` take X in its own units, `save_params`
+    and `load_params` and callbacks work as skorch says. It differs in three ways. A real Ctrl-C is
+    raised to the caller. Metrics stay on the device during an epoch and are recorded at its end, so
+    that the host never waits for a step. Callbacks are initialised when a training begins.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The networks.
+    config : TrainingConfig
+        How they are trained.
+    standardizer : Standardizer
+        Brings X to the networks' units.
+    x_mean : ndarray of shape (n_features,)
+        Mean of X in its own units, where samples start.
+    seed : int
+        All randomness is derived from it.
+    **kwargs
+        `lr`, `batch_size`, `max_epochs`, `device`, `callbacks`, `warm_start` and `verbose` of
+        `skorch.NeuralNet`.
+
+    Attributes
+    ----------
+    module_ : BiGAN
+        `encoder`, `generator` and `discriminator` as they are trained, and ``averaged`` with
+        `encoder` and `generator` as they are used.
+    criterion_ : BiGANObjective or LatentRegressionObjective
+        What the players minimise.
+    optimizer_ : torch.optim.Adam
+        With one parameter group for each of E, G and D.
+    history_ : skorch.history.History
+        Metrics of each epoch.
+    n_updates_ : int
+        Number of updates so far.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        config: TrainingConfig,
+        standardizer: Standardizer,
+        x_mean: np.ndarray,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
+        self.module: Any
+        self.spec = spec
+        self.config = config
+        self.standardizer = standardizer
+        self.x_mean = x_mean
+        self.seed = seed
+        self.n_updates_ = 0
+        start = standardizer.transform(x_mean[np.newaxis])[0]
+        defaults = {
+            "module": partial(make_bigan, spec, torch.from_numpy(start), child_seed(seed, 0)),
+            "criterion": partial(make_objective, spec, config, standardizer.variance),
+            "optimizer": torch.optim.Adam,
+            "train_split": None,
+            "use_caching": False,  # scores are computed from the averaged networks
+        }
+        super().__init__(**defaults | kwargs)
+
+    # What skorch lets a net define: its parts.
+
+    def initialize_module(self) -> Self:
+        """Make the networks, with weights that depend on the seed alone."""
+        super().initialize_module()
+        self.module_.eval().set_precision(self.config.precision)
+        return self
+
+    def initialize_optimizer(self) -> Self:
+        """Make one Adam with a parameter group for each network."""
+        networks = (self.module_.encoder, self.module_.generator, self.module_.discriminator)
+        groups = [
+            {
+                "params": list(network.parameters()),
+                "lr": share * self.lr,
+                "initial_lr": share * self.lr,  # what torch's schedulers resume from
+            }
+            for network, share in zip(networks, self._shares, strict=True)
+        ]
+        self.optimizer_ = self.optimizer(groups, lr=self.lr, betas=ADAM_BETAS, fused=True)
+        return self
+
+    def initialize_callbacks(self) -> Self:
+        """Leave the callbacks alone until a training begins."""
+        self.callbacks_: list[tuple[str, Any]] = []
+        return self
+
+    def _set_params_callback(self, **params: Any) -> Self:
+        super().initialize_callbacks()  # skorch sets the parameters of initialised callbacks
+        return super()._set_params_callback(**params)
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        printing = [("print_log", PrintLog())] if self.verbose else []
+        return [("epoch_timer", EpochTimer()), *printing]
+
+    def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the parameters of E, G and D, without the averaged copies."""
+        for name, weight in self.module_.named_parameters():
+            if not name.startswith("averaged."):
+                yield name, weight
+
+    def get_dataset(self, X: Any, y: Any = None) -> RowSource:
+        """Return rows of X in blocks on the device, standardised."""
+        if isinstance(X, RowSource):
+            return X
+        rows = X if isinstance(X, np.ndarray) else np.asarray(X)
+        if rows.ndim != 2 or rows.shape[1] != self.spec.n_features:
+            raise ValueError(
+                f"X must have shape (n_samples, {self.spec.n_features}). Got {rows.shape}."
+            )
+        seed = self._seed(Stream.BLOCKS)
+        return RowSource(rows, self.standardizer, torch.device(self.device), seed)
+
+    def get_iterator(self, dataset: RowSource, training: bool = False) -> Any:
+        """Return batches of the rows; building the nearest-neighbour graph takes the time."""
+        if not training:
+            return super().get_iterator(dataset, training)
+        graphs = None
+        if self.has_partners:
+            graphs = NeighborGraphs(dataset, self.config.n_neighbors, self._seed(Stream.GRAPH))
+        return Batches(
+            dataset,
+            self.batch_size,
+            partial(self.criterion_.draw, self.module_.encoder.prior),
+            order=generator_on(dataset.device, self._seed(Stream.ORDER)),
+            noise=generator_on(dataset.device, self._seed(Stream.DRAWS)),
+            graphs=graphs,
+        )
+
+    # Training.
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
+        """Train for `max_epochs` epochs with a decaying learning rate; from scratch by default.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), or RowSource
+            Finite rows in their own units.
+        y : None
+            Ignored.
+        **fit_params
+            `epochs`, in place of `max_epochs`.
+
+        Returns
+        -------
+        self : BiGANNet
+            The trained net.
+        """
+        if not self.warm_start or not self.initialized_:
+            self.initialize()
+        return self._train(X, decay=True, **fit_params)
+
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Self:
+        """Train on, for `max_epochs` epochs with a constant learning rate.
+
+        Parameters are those of `fit`.
+        """
+        if not self.initialized_:
+            self.initialize()
+        return self._train(X, decay=False, **fit_params)
+
+    def _train(self, X: Any, *, decay: bool, epochs: int | None = None) -> Self:
+        check_callbacks(self.callbacks or [])
+        source = self.get_dataset(X)
+        distributed.check_rows(len(source), self.batch_size, source.device)
+        if decay or not self.callbacks_:
+            super().initialize_callbacks()
+        from_scratch = decay or not self.history
+        finish = generator_on(source.device, self._seed(Stream.FINISH))
+        rank, _ = distributed.rank_and_size()
+        # Dropout must differ between processes.
+        dropout = (
+            nullcontext()
+            if self.spec.has_private_randomness
+            else default_generators_seeded(self._seed(Stream.DROPOUT) + rank, source.device)
+        )
+        with float32_by_default(), deterministic(), dropout:
+            try:
+                self.notify("on_train_begin", X=source.X, y=None)
+                self.fit_loop(source, epochs=epochs, decay=decay)
+            except StopTraining:
+                # An unfinished epoch has no metrics, but its updates count.
+                if self.history and "train_batch_count" not in self.history[-1]:
+                    del self.history[-1]
+            with suppress(StopTraining):
+                self.notify("on_train_end", X=source.X, y=None)
+            self.module_.eval()
+            self._check_weights()
+            self._finish(source, finish, decay=decay, from_scratch=from_scratch)
+        return self
+
+    def fit_loop(
+        self, X: Any, y: Any = None, epochs: int | None = None, *, decay: bool = False, **_: Any
+    ) -> Self:
+        """Take a step for every batch of every epoch.
+
+        What lives during the training, and no longer, are the local variables of this method.
+        """
+        source = self.get_dataset(X)
+        epochs = self.max_epochs if epochs is None else epochs
+        if epochs == 0:
+            return self
+        datasets = {"dataset_train": source, "dataset_valid": None}
+        batches = self.get_iterator(source, training=True)
+        average = MovingAverage(self.module_, self.config.ema_decay)
+        backward = self._backward(source.device)
+        probe_seed = self._seed(Stream.DIAGNOSTICS)
+        probe = source.sample(PROBE_ROWS, probe_seed)
+        n_steps, first = epochs * len(batches), self.n_updates_
+        scheduled = has_scheduler(callback for _, callback in self.callbacks_)
+
+        for _epoch in range(epochs):
+            self.notify("on_epoch_begin", **datasets)
+            self.module_.train()
+            means = _Means()
+            for batch in batches:
+                self.notify("on_batch_begin", batch=batch, training=True)
+                if not scheduled:
+                    step = self.n_updates_ - first
+                    self._set_learning_rate(learning_rate_factor(step, n_steps) if decay else 1.0)
+                metrics = self.train_step(batch, backward=backward)
+                average.update(self.n_updates_)
+                means.add(metrics, len(batch.x))
+                self.history.record_batch("train_batch_size", len(batch.x))
+                self.notify(
+                    "on_batch_end", batch=batch, training=True, y_pred=None, metrics=metrics
+                )
+            average.copy()
+            self._record_epoch(means, probe, probe_seed)
+            self.notify("on_epoch_end", **datasets)
+        return self
+
+    def train_step(
+        self, batch: Batch, *, backward: Callable[[Batch], Metrics] | None = None, **_: Any
+    ) -> Metrics:
+        """Update E, G and D once, simultaneously: all gradients at the same weights.
+
+        Parameters
+        ----------
+        batch : Batch
+            Rows, partners and draws.
+        backward : callable or None, default=None
+            What leaves gradients on the weights; None: the objective itself.
+
+        Returns
+        -------
+        metrics : dict of str to Tensor
+            Losses and accuracies before the update, scalars on the device.
+        """
+        if backward is None:
+            backward = partial(self.criterion_.backward, self.module_)
+        self.optimizer_.zero_grad()
+        metrics = backward(batch)
+        distributed.average(
+            weight.grad for _, weight in self.get_all_learnable_params() if weight.grad is not None
+        )
+        self.notify(
+            "on_grad_computed",
+            named_parameters=TeeGenerator(self.get_all_learnable_params()),
+            batch=batch,
+            training=True,
+        )
+        self.optimizer_.step()
+        self.n_updates_ += 1
+        return metrics
+
+    def _backward(self, device: torch.device) -> Callable[[Batch], Metrics]:
+        """Return the objective's backward pass, compiled or recorded where that pays."""
+        backward: Callable[[Batch], Metrics] = partial(self.criterion_.backward, self.module_)
+        # Users' networks may do what a graph does not record; collectives are not recorded.
+        fixed = isinstance(self.spec.network, str) and distributed.rank_and_size()[1] == 1
+        if self.config.compile and fixed and self.spec.has_private_randomness:
+            backward = CompiledStep(backward, self.module_)
+        elif self.config.compile:
+            warnings.warn(
+                "compile=True has no effect: only network='mlp' and 'dcgan' can be compiled, in "
+                "one process. Training continues without.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        if device.type == "cuda" and fixed:
+            backward = CUDAGraphStep(backward, self.module_.trained_parameters(), device)
+        return backward
+
+    def _set_learning_rate(self, factor: float) -> None:
+        """Set the learning rate of each network to a share of the initial one."""
+        for group, share in zip(self.optimizer_.param_groups, self._shares, strict=True):
+            group["lr"] = self.lr * factor * share
+
+    @property
+    def _shares(self) -> tuple[float, float, float]:
+        """Learning rates of E, G and D as shares of `lr`; with views, G and D learn more slowly."""
+        share = ADVERSARIAL_SHARE if self.config.augmentations and self.spec.joint else 1.0
+        return 1.0, share, share
+
+    def _record_epoch(self, means: "_Means", probe: Tensor, seed: int) -> None:
+        """Record the epoch's mean metrics and its diagnostics; the device is read once."""
+        averages = means.values()
+        distributed.average([averages])
+        module, noise = self.module_.eval(), generator_on(probe.device, seed)
+        found = diagnose(module.encoder, module.generator, module.encoder.prior, probe, noise)
+        values = torch.cat([averages, torch.stack(found)]).cpu().tolist()
+        recorded = dict(zip([*means.names, *found._fields], values, strict=True))
+        for name, value in recorded.items():
+            self.history.record(name, value)
+        self.history.record("train_batch_count", means.n_batches)
+        finite = {name: recorded[name] for name in means.names}
+        check_finite(finite, len(self.history), self.lr)
+
+    def _check_weights(self) -> None:
+        weights = dict(self.get_all_learnable_params())
+        sums = torch.stack([weight.detach().sum() for weight in weights.values()])
+        check_finite(
+            dict(zip(weights, sums.cpu().tolist(), strict=True)), len(self.history), self.lr
+        )
+
+    def _finish(
+        self, source: RowSource, generator: torch.Generator, *, decay: bool, from_scratch: bool
+    ) -> None:
+        """Make the averaged networks ready for use."""
+        joint, seed = self.spec.joint, self._seed(Stream.FINISH)
+        MovingAverage(self.module_, self.config.ema_decay).copy()
+        update_statistics(
+            self.module_,
+            source.sample(STATISTICS_BATCHES * self.batch_size, seed),
+            self.batch_size,
+            generator,
+            with_codes=joint and self.config.cycle_weight > 0,
+            from_scratch=from_scratch,
+        )
+        if decay and joint and self.history:
+            fit_prior(self.module_, source.sample(BLOCK_ROWS, seed), generator)
+        distributed.copy_from_first(self.module_)
+        self.history[:] = distributed.from_first(list(self.history), source.device)
+
+    def diagnose(self, X: Any) -> Diagnostics:
+        """Compute the diagnostics of the networks as they are used, on rows of X."""
+        source = self.get_dataset(X)
+        noise = generator_on(source.device, self._seed(Stream.DIAGNOSTICS))
+        probe = source.sample(PROBE_ROWS, self._seed(Stream.DIAGNOSTICS))
+        used, prior = self.module_.averaged, self.module_.encoder.prior
+        return diagnose(used.encoder, used.generator, prior, probe, noise)
+
+    def problems(self, X: Any) -> list[str]:
+        """Describe what is wrong with the trained networks, by rows of X; often nothing."""
+        return problems(self.diagnose(X))
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the callbacks; one that raises KeyboardInterrupt ends the training, as in skorch.
+
+        It is raised on as `StopTraining`, so that a Ctrl-C of the user is not taken for it.
+        """
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as stop:
+            raise StopTraining from stop
+
+    @property
+    def has_partners(self) -> bool:
+        """Whether rows get partners from the nearest-neighbour graph."""
+        return self.config.n_neighbors > 0 and self.spec.joint
+
+    def _seed(self, stream: Stream) -> int:
+        """Return the seed of a random stream, by the epochs before and no generator's state."""
+        return child_seed(self.seed, 1, len(self.history or []), stream)
+
+    # Use.
+
+    def map_rows(self, function: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
+        """Apply a function of standardised rows to rows of X in their own units, in chunks."""
+        return self._map(function, X, self.standardizer.transform)
+
+    def map_codes(self, function: Callable[[Tensor], Tensor], Z: np.ndarray) -> np.ndarray:
+        """Apply a function of codes to rows of Z, in chunks."""
+        return self._map(function, Z, as_float32)
+
+    def _map(
+        self,
+        function: Callable[[Tensor], Tensor],
+        rows: np.ndarray,
+        to_float32: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    ) -> np.ndarray:
+        plain = self.device == "cpu" and self.spec.network == "mlp"
+        multiple = smallest_exact_multiple() if plain else MULTIPLE
+        return map_chunks(function, rows, torch.device(self.device), to_float32, multiple)
+
+    def draw_codes(self, n_samples: int, seed: int, cluster: int | None) -> np.ndarray:
+        """Draw codes from the prior fitted to the codes, or from one of its clusters."""
+        # On the CPU, so that a seed means the same z on every device.
+        prior = copy.deepcopy(self.module_.averaged.encoder.prior).cpu()
+        generator = generator_on(torch.device("cpu"), seed)
+        drawn = {} if cluster is None else {"cluster": cluster}
+        return prior.sample(n_samples, generator, **drawn).numpy()
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the codes of X; `predict` does the same. The name is skorch's."""
+        rows = X.X if isinstance(X, RowSource) else np.asarray(X)
+        return self.map_rows(self.module_, rows)
+
+    def forward_iter(self, X: Any, training: bool = False, device: str = "cpu") -> Iterator[Tensor]:
+        """Yield the codes of X as one tensor."""
+        yield torch.from_numpy(self.predict_proba(X)).to(device)
+
+    # Copies and files.
+
+    def load_params(self, *args: Any, **kwargs: Any) -> None:
+        """Load what `save_params` has saved; the history tells the number of updates."""
+        super().load_params(*args, **kwargs)
+        self.n_updates_ = sum(epoch.get("train_batch_count", 0) for epoch in self.history)
+
+    def twin(self, **params: Any) -> Self:
+        """Return a net with copies of networks, optimizer and history, and changed parameters.
+
+        The callbacks are shared. Training the twin leaves this net as it is.
+        """
+        twin = object.__new__(type(self))
+        constants = (self.spec, self.config, self.standardizer, self.x_mean)
+        shared = {id(value): value for value in (self.callbacks, self.callbacks_, *constants)}
+        twin.__dict__.update(copy.deepcopy(vars(self), shared))
+        twin.__dict__.update(params)
+        if twin.callbacks is not self.callbacks or twin.verbose != self.verbose:
+            twin.initialize_callbacks()
+        twin.criterion = partial(make_objective, twin.spec, twin.config, twin.standardizer.variance)
+        twin.criterion_ = twin.criterion()
+        twin.module_.set_precision(twin.config.precision)
+        if twin.lr != self.lr:  # else a user's scheduler continues from where it was
+            for group, share in zip(twin.optimizer_.param_groups, twin._shares, strict=True):
+                group["lr"] = group["initial_lr"] = share * twin.lr
+        return twin
+
+    def restore(
+        self, arrays: dict[str, np.ndarray], history: list[dict[str, Any]], n_updates: int
+    ) -> Self:
+        """Initialise with given weights and history instead of drawing weights."""
+        fresh = self.module
+        self.module = partial(load_bigan, self.spec, arrays)
+        try:
+            self.initialize()
+        finally:
+            self.module = fresh
+        for epoch in history:
+            self.history.new_epoch()
+            for name, value in epoch.items():
+                self.history.record(name, value)
+        self.n_updates_ = n_updates
+        return self
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """Return the history, one dict an epoch, without the records of its batches."""
+        return [{k: v for k, v in epoch.items() if k != "batches"} for epoch in self.history]
+
+
+def make_objective(
+    spec: ModelSpec, config: TrainingConfig, x_variance: float
+) -> BiGANObjective | LatentRegressionObjective:
+    """Return the objective of the spec's method."""
+    if not spec.joint:
+        return LatentRegressionObjective(spec)
+    return BiGANObjective(
+        spec,
+        cycle_weight=config.cycle_weight,
+        latent_cycle_weight=config.latent_cycle_weight,
+        consistency_weight=config.consistency_weight,
+        has_partners=config.n_neighbors > 0,
+        augmentations=config.augmentations,
+        x_variance=x_variance,
+    )
+
+
+class _Means:
+    """Means of metrics over the rows of an epoch, kept on the device."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.sums: Tensor | None = None
+        self.n_rows = self.n_batches = 0
+
+    def add(self, metrics: Metrics, n_rows: int) -> None:
+        """Add the means over a batch of `n_rows` rows."""
+        self.names = list(metrics)
+        weighted = n_rows * torch.stack(list(metrics.values()))
+        self.sums = weighted if self.sums is None else self.sums + weighted
+        self.n_rows += n_rows
+        self.n_batches += 1
+
+    def values(self) -> Tensor:
+        """Return the means over all rows, in the order of `names`."""
+        assert self.sums is not None
+        return self.sums / self.n_rows
