@@ -92,7 +92,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "images": Experiment(
         "What are convolutional features worth, and what does G draw?",
         tuple(IMAGES),
-        (*IMAGE_METHODS, "bigan_tuned", "ali_tuned", "default"),
+        (*IMAGE_METHODS, "bigan_tuned", "ali_tuned", "ali_networks", "default"),
         ("svm", "reconstruction", "samples", "judge"),
         representations=ALL_REPRESENTATIONS,
         images=True,

@@ -145,8 +145,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         2e-4 for the other published methods. `fit` keeps it for half of the training, then lowers
         it linearly to a hundredth. With augmentation, G and D use a quarter of it.
     batch_size : int or "auto", default="auto"
-        Rows in an update, at least 2. Partners and views are added to them. "auto" is 128, 64 for
-        rows of a table with partners, and 100 for ALI.
+        Rows in an update, at least 2. Partners and views are added to them. "auto" is 128, or 100
+        for ALI, and half of it where rows of a table have partners.
     max_epochs : int or "auto", default="auto"
         Passes over X in `fit`. "auto" gives five updates for each of the first 100 rows and two for
         each further one, at most 15,000, or 5,000 for images, rounded up to whole passes. 0 leaves

@@ -389,6 +389,7 @@ METHODS: dict[str, Method] = {
     "bigan": Method(published, {"method": "bigan"}),
     "bigan_tuned": Method(published, {"method": "bigan", "learning_rate": "tuned"}),
     "ali": Method(published, {"method": "ali"}),
+    "ali_networks": Method(published, {"method": "ali", "network": "ali"}),
     "ali_tuned": Method(published, {"method": "ali", "learning_rate": "tuned"}),
     "default": Method(estimator),
     **{
