@@ -20,41 +20,19 @@ ALWAYS_IMAGES = ("cifar10", "olivetti")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A row of the table.
-
-    Attributes
-    ----------
-    question : str
-        What is asked.
-    data, methods, metrics : tuple of str
-        Names in `DATA`, in `METHODS`, and in `PROBES` or `METRICS`.
-    seeds : tuple of int or None, default=None
-        None: as many as the data set has.
-    vary : dict of tuple, default={}
-        Values of `columns`, of the data, or of parameters of the methods.
-    fixed : dict, default={}
-        Parameters of every method.
-    representations : tuple of str, default=("z",)
-        Which ones the probes are given, where a method has them.
-    images : bool, default=False
-        Whether rows are read as images.
-    budget : bool, default=False
-        Whether a run gets the minutes of the data set, or as long as it takes.
-    validate : bool, default=False
-        Whether the test rows are training rows that are held out.
-    """
+    """A row of the table."""
 
     question: str
-    data: tuple[str, ...]
-    methods: tuple[str, ...]
-    metrics: tuple[str, ...]
-    seeds: tuple[int, ...] | None = None
-    vary: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    fixed: dict[str, Any] = field(default_factory=dict)
-    representations: tuple[str, ...] = ("z",)
-    images: bool = False
-    budget: bool = False
-    validate: bool = False
+    data: tuple[str, ...]  # names in `DATA`
+    methods: tuple[str, ...]  # names in `METHODS`
+    metrics: tuple[str, ...]  # names in `PROBES` or `METRICS`
+    seeds: tuple[int, ...] | None = None  # None: as many as the data set has
+    vary: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # columns, or parameters
+    fixed: dict[str, Any] = field(default_factory=dict)  # parameters of every method
+    representations: tuple[str, ...] = ("z",)  # which the probes are given, where there are any
+    images: bool = False  # whether rows are read as images
+    budget: bool = False  # whether a run gets the minutes of the data set, or all it takes
+    validate: bool = False  # whether the test rows are training rows that are held out
 
     def image_shape(self, data: str) -> tuple[int, int, int] | None:
         """Return the shape of the images if rows are read as such."""
@@ -69,46 +47,35 @@ TRAINED = (
 IMAGE_METHODS = ("pixels", "pca", "untrained", "autoencoder", "latent_regression", "bigan", "ali")
 GRAY = ("digits", "mnist", "fashion_mnist")
 
+of_features = partial(Experiment, representations=ALL_REPRESENTATIONS, budget=True)
+of_rates = partial(of_features, seeds=(0,), vary={"learning_rate": RATES}, validate=True)
+
 EXPERIMENTS: dict[str, Experiment] = {
-    "quality": Experiment(
+    "quality": of_features(
         "What are the features worth, beside those of other methods?",
         (*GRAY, *TABLES),
         ("pca", "nystroem", "untrained", *TRAINED, "bigan_tuned", "ali_tuned", "default"),
         ("1nn", "few_labels", "linear", "reconstruction", "samples"),
-        representations=ALL_REPRESENTATIONS,
-        budget=True,
     ),
-    "tuning": Experiment(
+    "tuning": of_rates(
         "Which learning rate does best on held-out training rows?",
         (*GRAY, *TABLES),
         TRAINED,
         ("1nn", "few_labels", "linear", "reconstruction"),
-        seeds=(0,),
-        vary={"learning_rate": RATES},
-        representations=ALL_REPRESENTATIONS,
-        budget=True,
-        validate=True,
     ),
-    "images": Experiment(
+    "images": of_features(
         "What are convolutional features worth, and what does G draw?",
         tuple(IMAGES),
         (*IMAGE_METHODS, "bigan_tuned", "ali_tuned", "ali_networks", "default"),
         ("svm", "reconstruction", "samples", "judge"),
-        representations=ALL_REPRESENTATIONS,
         images=True,
-        budget=True,
     ),
-    "images_tuning": Experiment(
+    "images_tuning": of_rates(
         "Which learning rate does best for convolutional networks?",
         tuple(IMAGES),
         ("autoencoder", "latent_regression", "bigan", "ali"),
         ("svm", "reconstruction"),
-        seeds=(0,),
-        vary={"learning_rate": RATES},
-        representations=ALL_REPRESENTATIONS,
         images=True,
-        budget=True,
-        validate=True,
     ),
     "ladder": Experiment(
         "What is each part of the default worth?",
@@ -202,16 +169,9 @@ def settings(
 
 
 def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
-    """Train one method with one seed on one data set, and measure it.
+    """Train one method with one seed on one data set, measure it, and draw the first seed's images.
 
-    Parameters
-    ----------
-    setting : dict
-        See `settings`.
-    folder : Path
-        Where the files of the data sets are.
-    pictures : Path, default=None
-        Where the pictures of the first seed are drawn, if at all.
+    `folder` has the files of the data sets, and `pictures` is None or where the images go.
     """
     experiment = EXPERIMENTS[setting["experiment"]]
     name, seed = setting["data"], setting["seed"]
@@ -231,12 +191,8 @@ def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
         from quality.pictures import draw
 
         draw(model, measured, pictures / name / setting["method"])
-    return {
-        **measure(model, measured, experiment),
-        "checkpoints": model.budget.seen,
-        "rows": len(rows[0]),
-        **took,
-    }
+    about = {"checkpoints": model.budget.seen, "rows": len(rows[0]), **took}
+    return measure(model, measured, experiment) | about
 
 
 def parameters(setting: Line, image_shape: tuple[int, int, int] | None) -> Line:
@@ -261,12 +217,10 @@ def measure(model: Model, measured: Measured, experiment: Experiment) -> Line:
     figures: Line = {}
     probes = [name for name in experiment.metrics if name in PROBES]
     if probes:
-        X_train, _, X, _ = measured.rows
-        trained, tested = model.encode(X_train), model.encode(X)
+        trained, tested = model.encode(measured.rows[0]), model.encode(measured.rows[2])
         for place in experiment.representations:
-            figures[place] = None
-            if place in tested:
-                figures[place] = probe(trained[place], tested[place], measured, probes)
+            given = place in tested and (trained[place], tested[place], measured, probes)
+            figures[place] = probe(*given) if given else None
     for name in experiment.metrics:
         if name in METRICS:
             figures |= METRICS[name](model, measured)

@@ -3,6 +3,7 @@
 import datetime
 import json
 import platform
+import re
 import subprocess
 import sys
 import traceback
@@ -42,40 +43,16 @@ def find(setting: Line, lines: list[Line]) -> Line | None:
     Lines from before the one runner leave out what was the same in all lines of their file.
     """
     constant = {name: setting[name] for name in ("experiment", "n_components", "validate")}
-    return next((line for line in lines if contains(constant | line, setting)), None)
-
-
-def contains(line: Line, setting: Line) -> bool:
-    """Return whether the line agrees with every entry of the setting."""
-    return all(name in line and line[name] == value for name, value in setting.items())
+    return next((line for line in lines if constant | line == constant | line | setting), None)
 
 
 def resume(
     run: Callable[[Line], Line], settings: list[Line], file: Callable[[Line], Path], jobs: int = 1
 ) -> list[Line]:
-    """Run the settings that have no line in their file, and append a line for each.
+    """Run the settings that have no line in their file, append a line for each, and return all.
 
-    Parameters
-    ----------
-    run : callable
-        Returns the results for a setting. If it raises, the error is printed and the other
-        settings are run all the same.
-    settings : list of dict
-        The entries that identify a line.
-    file : callable
-        Returns the file of a setting.
-    jobs : int, default=1
-        Number of runs side by side, each in one thread.
-
-    Returns
-    -------
-    lines : list of dict
-        One for each setting that has been run, now or before.
-
-    Raises
-    ------
-    SystemExit
-        If a run failed.
+    A setting has the entries that identify a line, and `run` returns its results. If it raises, the
+    error is printed, and the other settings are run all the same before SystemExit is raised.
     """
     settings = [json.loads(json.dumps(setting)) for setting in settings]
     known = {path: read(path) for path in map(file, settings)}
@@ -135,9 +112,6 @@ def commit() -> str:
 
 def cpu() -> str:
     """Return the processor's model, where the system names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
+    path = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", path.read_text() if path.exists() else "")
+    return names[0] if names else platform.processor()

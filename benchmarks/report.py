@@ -39,9 +39,7 @@ def cell(values: Iterable[float | None]) -> str:
     if not known:
         return ""
     form = "{:g}" if all(isinstance(value, int) for value in known) else "{:z.3f}"
-    low, middle, high = (
-        form.format(value) for value in (min(known), statistics.median(known), max(known))
-    )
+    low, middle, high = (form.format(f(known)) for f in (min, statistics.median, max))
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
@@ -61,16 +59,11 @@ def rank(line: Line) -> int:
     return ORDER.index(line["method"]) if line["method"] in ORDER else len(ORDER)
 
 
-def at(place: str, name: str) -> Get:
-    """Return a function that looks up one figure of one representation."""
-    return lambda line: (line.get(place) or {}).get(name)
-
-
 def get(name: str, *places: str) -> Get:
     """Return a function that looks a figure up in the first place that has it, or in the line."""
 
     def look_up(line: Line) -> Any:
-        values = (at(place, name)(line) for place in places)
+        values = ((line.get(place) or {}).get(name) for place in places)
         return next((value for value in values if value is not None), line.get(name))
 
     return look_up
@@ -81,73 +74,70 @@ def table(lines: Iterable[Line], keys: dict[str, Get], figures: dict[str, Get]) 
     groups: dict[tuple[str, ...], list[Line]] = {}
     for line in lines:
         groups.setdefault(tuple(str(key(line)) for key in keys.values()), []).append(line)
-    rows = [
-        [*group, *(cell(map(f, runs)) for f in figures.values()), commits(runs)]
-        for group, runs in groups.items()
-    ]
-    return markdown([[*keys, *figures, "commits"], *rows])
+    rows = [[*keys, *figures, "commits"]]
+    for group, runs in groups.items():
+        commits = ", ".join(dict.fromkeys(line["commit"] for line in runs))
+        rows.append([*group, *(cell(map(f, runs)) for f in figures.values()), commits])
+    return markdown(rows)
 
 
-def commits(lines: Iterable[Line]) -> str:
-    """Return the commits of some lines."""
-    return ", ".join(dict.fromkeys(line["commit"] for line in lines))
-
-
-def with_discriminator(lines: Iterable[Line]) -> Iterable[Line]:
-    """Give the features of a plain GAN's discriminator a row of their own."""
-    kept = ("data", "commit", "minutes", "updates", "parameters")
-    for line in lines:
-        yield line
+def by_method(results: Path, experiment: str, names: Iterable[str]) -> list[Line]:
+    """Return the lines of some data sets by method, a GAN's discriminator as one of its own."""
+    lines = []
+    for line in found(results, *(f"{experiment}_{name}.jsonl" for name in names)):
+        lines.append(line)
         if line.get("discriminator"):
+            kept = ("data", "commit", "minutes", "updates", "parameters")
             own = {"method": "gan_discriminator", "hidden": line["discriminator"]}
-            yield {name: line[name] for name in kept if name in line} | own
+            lines.append({name: line[name] for name in kept if name in line} | own)
+    return sorted(lines, key=rank)
 
 
-def later(results: Path, names: Iterable[str]) -> list[Line]:
-    """Return the lines of again.jsonl: the default as it was trained again before the redesign."""
+def again(results: Path, names: Iterable[str]) -> list[Line]:
+    """Return the lines of the default as it was trained again before the redesign."""
     lines = [line for line in found(results, "again.jsonl") if line["data"] in names]
     return [{**line, "method": "default, again"} for line in lines]
 
 
 def quality(name: str, results: Path) -> str:
     """Return every probe of every method on one data set."""
-    lines = sorted(with_discriminator(found(results, f"quality_{name}.jsonl")), key=rank)
     probes = {"1nn": "1nn", "all": "linear_all", "1000": "linear_1000", "100": "linear_100"}
-    figures = {f"{p} {short}": at(p, n) for p in ("z", "hidden") for short, n in probes.items()}
-    figures |= {"all 100": at("all", "linear_100")}
+    figures = {f"{p} {short}": get(n, p) for p in ("z", "hidden") for short, n in probes.items()}
+    figures |= {"all 100": get("linear_100", "all")}
     figures |= {n: get(n) for n in ("score", "c2st", "updates")}
     keys = {"method": method, "minutes": lambda line: f"{line['minutes']:g}"}
-    return table([*lines, *later(results, [name])], keys, figures)
+    return table([*by_method(results, "quality", [name]), *again(results, [name])], keys, figures)
 
 
 def tables(title: str, figure: Get, results: Path) -> str:
     """Return one figure of every method on every table of data."""
-    lines = found(results, *(f"quality_{name}.jsonl" for name in sorted(TABLES)))
-    lines = [*sorted(lines, key=rank), *later(results, TABLES)]
-    methods = list(dict.fromkeys(map(method, lines)))
-    rows = [[title, *methods]]
-    for name in sorted({line["data"] for line in lines}):
-        own = [line for line in lines if line["data"] == name]
-        rows.append([name, *(cell(figure(x) for x in own if method(x) == m) for m in methods)])
-    return markdown(rows)
+    lines = [*by_method(results, "quality", sorted(TABLES)), *again(results, TABLES)]
+    cells: dict[str, dict[str, list[Any]]] = {line["data"]: {} for line in lines}
+    for line in lines:
+        cells[line["data"]].setdefault(method(line), []).append(figure(line))
+    methods = dict.fromkeys(map(method, lines))
+    rows = [[name, *(cell(cells[name].get(m, ())) for m in methods)] for name in sorted(cells)]
+    return markdown([[title, *methods], *rows])
 
 
 def images(results: Path) -> str:
     """Return what convolutional networks are worth."""
-    lines = with_discriminator(found(results, *(f"images_{name}.jsonl" for name in IMAGES)))
-    lines = sorted(lines, key=lambda line: (list(IMAGES).index(line["data"]), rank(line)))
+    lines = [line for name in IMAGES for line in by_method(results, "images", [name])]
     kinds = [(place, n) for place in ("z", "hidden", "all") for n in ("100", "1000", "all")]
-    figures = {f"{place} {n}": at(place, f"svm_{n}") for place, n in kinds[:-1]}
+    figures = {f"{place} {n}": get(f"svm_{n}", place) for place, n in kinds[:-1]}
     names = ("score", "reconstructions_in_class", "originals_in_class", "largest_class")
     figures |= {n.replace("_", " "): get(n) for n in (*names, "frechet", "c2st", "updates")}
-    return table(lines, {"data": get("data"), "method": method}, figures)
+    return table(lines, BY_DATA | {"method": method}, figures)
 
 
 def simple(
-    patterns: tuple[str, ...], keys: dict[str, Get], names: tuple[str, ...], results: Path
+    name: str, keys: dict[str, Get], figures: tuple[str, ...] | dict[str, Get], results: Path
 ) -> str:
-    """Return a table of figures that are in the lines, or in those of codes."""
-    return table(found(results, *patterns), keys, {n: get(n, "z") for n in names})
+    """Return a table of an experiment whose figures are in the lines, or in those of codes."""
+    if isinstance(figures, tuple):
+        figures = {n: get(n, "z") for n in figures}
+    before = "gpu" if name == "precision" else name  # the file of the old runner
+    return table(found(results, f"{before}.jsonl", f"{name}_*.jsonl"), keys, figures)
 
 
 def base(line: Line) -> str:
@@ -155,39 +145,26 @@ def base(line: Line) -> str:
     return line["data"].removesuffix("_5000").removesuffix("_raw")
 
 
-def units(results: Path) -> str:
-    """Return what becomes of tables whose columns have different units."""
-
-    def columns(line: Line) -> str:
-        return line.get("columns") or ("standardized" if line["standardised"] else "raw")
-
-    linear = {"linear": lambda line: line.get("linear") or at("z", "linear_all")(line)}
-    figures = linear | {"1nn": get("1nn", "z"), "score": get("score")}
-    lines = found(results, "units.jsonl", "units_*.jsonl")
-    return table(lines, {"data": base, "columns": columns, "method": method}, figures)
+def columns(line: Line) -> str:
+    """Return what was done to the units of the columns."""
+    return line.get("columns") or ("standardized" if line["standardised"] else "raw")
 
 
-def precision(results: Path) -> str:
-    """Return what mixed precision costs on an accelerator."""
-
-    def place(line: Line) -> str:
-        return "hidden" if line["data"] == "cifar10" else "z"
-
-    keys = {"data": get("data"), "features": place, "precision": get("precision")}
-    names = ("linear_100", "linear_1000", "linear_all", "score")
-    figures = {n: lambda line, n=n: get(n, place(line))(line) for n in names}
-    return table(found(results, "gpu.jsonl", "precision_*.jsonl"), keys, figures)
+def place(line: Line) -> str:
+    """Return the features that the table of precisions is about."""
+    return "hidden" if line["data"] == "cifar10" else "z"
 
 
 def learning_rates(results: Path) -> str:
     """Return the rates that did best on held-out training rows."""
     rows = [["networks", "data", "learning rate"]]
     for kind, pattern in (("mlp", "tuning*.jsonl"), ("dcgan", "images_tuning*.jsonl")):
-        lines = found(results, pattern)
-        for name in dict.fromkeys(line["data"] for line in lines):
-            tried = sorted({line["method"] for line in lines if line["data"] == name})
-            best = (f"{m} {learning_rate(name, m, kind == 'dcgan', results):g}" for m in tried)
-            rows.append([kind, name, ", ".join(best)])
+        tried: dict[str, set[str]] = {}
+        for line in found(results, pattern):
+            tried.setdefault(line["data"], set()).add(line["method"])
+        for name, methods in tried.items():
+            rates = {m: learning_rate(name, m, kind == "dcgan", results) for m in sorted(methods)}
+            rows.append([kind, name, ", ".join(f"{m} {rate:g}" for m, rate in rates.items())])
     return markdown(rows)
 
 
@@ -205,10 +182,11 @@ def latest(results: Path, name: str, part: str) -> Line:
     return old if nested is None else about | nested
 
 
-def measured(rows: list[list[str]], *figures: Line) -> str:
+def measured(head: list[str], rows: Iterable[list[Any]], *figures: Line) -> str:
     """Return a table, and when, where and at which commit it was measured."""
     about = (f"{x['date']}, commit {x['commit']}, {x.get('gpu') or x['cpu']}" for x in figures)
-    return f"{markdown(rows)}\n\nMeasured: {'; '.join(dict.fromkeys(about))}."
+    text = markdown([head, *(list(map(number, row)) for row in rows)])
+    return f"{text}\n\nMeasured: {'; '.join(dict.fromkeys(about))}."
 
 
 def number(value: Any) -> str:
@@ -226,60 +204,55 @@ def number(value: Any) -> str:
     return f"{value:,.{digits}f}"
 
 
-def ratio(figures: Line) -> str:
-    """Return the ratio of what was timed in turns."""
-    return number([figures["ratio"], figures["least"], figures["greatest"]])
+def ratio(figures: Line) -> list[float]:
+    """Return the ratio of what was timed in turns: median, least and greatest."""
+    return [figures["ratio"], figures["least"], figures["greatest"]]
 
 
-def grid(
-    name: str, part: str, head: str, results: Path, columns: Iterable[str] | None = None
-) -> str:
+def grid(name: str, part: str, head: str, results: Path, names: Iterable[str] = ()) -> str:
     """Return a row for each entry of a part that has figures of its own, a column for each."""
     figures = latest(results, name, part)
     rows = {n: dict(x) for n, x in figures.items() if isinstance(x, dict) and n != "versions"}
     for own in rows.values():
         if "least" in own:
             own["ratio"] = ratio(own)
-    if columns is None:
-        columns = dict.fromkeys(column for own in rows.values() for column in own)
-    columns = list(columns)
-    cells = [[n, *(number(own.get(c)) for c in columns)] for n, own in rows.items()]
-    text = measured([[head, *(c.replace("_", " ") for c in columns)], *cells], figures)
+    names = names or dict.fromkeys(column for own in rows.values() for column in own)
+    cells = ([n, *map(own.get, names)] for n, own in rows.items())
+    text = measured([head, *(n.replace("_", " ") for n in names)], cells, figures)
     alone = [f"{n.replace('_', ' ')} {x:,}" for n, x in figures.items() if type(x) in (int, float)]
     return f"{text} Also: {'; '.join(alone)}." if alone else text
 
 
-def roofline(compiled: bool, results: Path) -> str:
+def roofline(suffix: str, results: Path) -> str:
     """Return steps on tables over their bare products."""
     part = latest(results, "roofline", "tables")
     recipes = ("bigan", "ali", "default")
-    of_recipe = [part[f"{name}, compiled" if compiled else name] for name in recipes]
-    rows = [["step", *recipes, "ms: bigan", "ms: default"]]
-    for name in of_recipe[0]:
-        own = [steps[name] for steps in of_recipe]
-        milliseconds = (number(1e3 * x["seconds"]) for x in (own[0], own[-1]))
-        rows.append([name, *map(ratio, own), *milliseconds])
-    return measured(rows, part)
+    rows = []
+    for name in part["bigan"]:
+        own = [part[recipe + suffix][name] for recipe in recipes]
+        seconds = own[0]["seconds"], own[-1]["seconds"]
+        rows.append([name, *map(ratio, own), *(1e3 * x for x in seconds)])
+    return measured(["step", *recipes, "ms: bigan", "ms: default"], rows, part)
 
 
 def roofline_images(results: Path) -> str:
     """Return steps on images over their bare products."""
     part = latest(results, "roofline", "images")
-    rows = [["network", "28 x 28 x 1", "32 x 32 x 3", "seconds a step, 32 x 32 x 3", "MB"]]
+    head = ["network", "28 x 28 x 1", "32 x 32 x 3", "seconds a step, 32 x 32 x 3", "MB"]
+    rows = []
     for network in ("dcgan", "ali"):
-        small, large = (part[network][name] for name in ("28x28x1", "32x32x3"))
+        small, large = part[network]["28x28x1"], part[network]["32x32x3"]
         others = large["seconds"], part[network].get("peak_megabytes")
-        rows.append([network, ratio(small), ratio(large), *map(number, others)])
-    return measured(rows, part)
+        rows.append([network, ratio(small), ratio(large), *others])
+    return measured(head, rows, part)
 
 
 def profile(results: Path) -> str:
     """Return the share of each kind of kernel in a step; the code that measured it is gone."""
     part = latest(results, "roofline", "profile")
-    shapes = {name: value for name, value in part.items() if name.endswith("batch 128")}
-    purposes = next(iter(shapes.values()))
-    rows = [[purpose, *(number(x[purpose]) for x in shapes.values())] for purpose in purposes]
-    return measured([["share of a step", *shapes], *rows], part)
+    shapes = [name for name in part if name.endswith("batch 128")]
+    rows = ([purpose, *(part[shape][purpose] for shape in shapes)] for purpose in part[shapes[0]])
+    return measured(["share of a step", *shapes], rows, part)
 
 
 def peers(shape: str, results: Path) -> str:
@@ -288,42 +261,36 @@ def peers(shape: str, results: Path) -> str:
     ours = ("bigan", "bigan_compiled", "default")
     head = ["peer", "weights", "training, rows a second", *(f"{own} / peer" for own in ours)]
     head += ["predict, rows a second", "bigan / peer", "one row, ms", "MB", "pickle, MB"]
-    rows = [head]
+    rows = []
     for name, size in part["parameters"].items():
         training, predict = part["training"][name], part["predict"][name]
-        pickle = part["pickle_bytes"][name]
-        figures = [size, training["rows_a_second"][0], *(training[f"{own}_times"] for own in ours)]
-        figures += [predict["rows_a_second"][0], predict["bigan_times"]]
-        figures += [1e3 * part["one_row_seconds"][name][0], part["peak_megabytes"][name]]
-        figures.append(pickle / 1e6 if isinstance(pickle, int) else pickle)
-        rows.append([name, *map(number, figures)])
-    return measured(rows, part)
+        row = [name, size, training["rows_a_second"][0], *(training[f"{x}_times"] for x in ours)]
+        row += [predict["rows_a_second"][0], predict["bigan_times"]]
+        row += [1e3 * part["one_row_seconds"][name][0], part["peak_megabytes"][name]]
+        rows.append([*row, part["pickle_bytes"][name] / 1e6])
+    return measured(head, rows, part)
 
 
 def imports(results: Path) -> str:
-    """Return what importing takes."""
+    """Return what importing takes; the code that measured it is gone."""
     part = latest(results, "peers", "imports")
-    took, loaded = part["import_seconds"], part["loaded"]
-    rows = [[name, number(took[name]), ", ".join(loaded[name])] for name in took]
-    return measured([["import", "seconds", "loads"], *rows], part)
+    took = part["import_seconds"]
+    rows = ([name, seconds, ", ".join(part["loaded"][name])] for name, seconds in took.items())
+    return measured(["import", "seconds", "loads"], rows, part)
 
 
 def processes(results: Path) -> str:
-    """Return what two processes gain over one.
-
-    The share of all_reduce was measured with waiting for the other process, and is now by itself.
-    """
+    """Return what two processes gain over one; all_reduce was once measured with waiting."""
     head = ["case", "weights", "MB a step", "rows a second, one", "two", "ratio"]
-    rows, parts = [[*head, "all_reduce with waiting", "all_reduce by itself"]], []
     names = ("parameters", "megabytes_a_step", "one_rows_a_second", "two_rows_a_second")
-    for case in ("table 32", "mlp 784", "mlp 784, batch 1024", "dcgan 32x32x3"):
-        x = latest(results, "processes", case)
+    cases = ("table 32", "mlp 784", "mlp 784, batch 1024", "dcgan 32x32x3")
+    parts = [latest(results, "processes", case) for case in cases]
+    rows = []
+    for case, x in zip(cases, parts, strict=True):
         alone = x.get("all_reduce_seconds")
         shares = x.get("all_reduce_share"), alone and alone / x["two_step_seconds"]
-        figures = *(x[name] for name in names), x["throughput_ratio"], *shares
-        rows.append([case, *map(number, figures)])
-        parts.append(x)
-    return measured(rows, *parts)
+        rows.append([case, *(x[name] for name in names), x["throughput_ratio"], *shares])
+    return measured([*head, "all_reduce with waiting", "all_reduce by itself"], rows, *parts)
 
 
 def experiments(results: Path) -> str:
@@ -334,46 +301,47 @@ def experiments(results: Path) -> str:
 
 LINEAR = ("linear_100", "linear_1000", "linear_all")
 BY_DATA: dict[str, Get] = {"data": get("data")}
+# Keys and figures of the experiments that have simple tables.
+SIMPLE: dict[str, tuple[dict[str, Get], tuple[str, ...] | dict[str, Get]]] = {
+    "ladder": (
+        BY_DATA | {"step": lambda line: line.get("step") or method(line)},
+        ("1nn", "linear_1000", "linear_100", "score"),
+    ),
+    "clusters": (
+        BY_DATA | {"n_clusters": get("n_clusters"), "method": method},
+        ("nmi", "purity", "accuracy"),
+    ),
+    "modes": ({"data": base, "rows": get("rows"), "method": method}, ("modes", "near")),
+    "neighbors": (
+        BY_DATA | {"compared by": lambda line: line.get("compared by") or line["method"]},
+        ("after 1", "after 2", "after 4", "label spreading"),
+    ),
+    "units": (
+        {"data": base, "columns": columns, "method": method},
+        {
+            "linear": lambda line: line.get("linear") or get("linear_all", "z")(line),
+            **{"1nn": get("1nn", "z"), "score": get("score")},
+        },
+    ),
+    "blocks": (BY_DATA | {"blocks": get("blocks")}, (*LINEAR, "score")),
+    "precision": (
+        BY_DATA | {"features": place, "precision": get("precision")},
+        {n: lambda line, n=n: get(n, place(line))(line) for n in (*LINEAR, "score")},
+    ),
+}
 TABLES_OF_README: dict[str, Callable[[Path], str]] = {
-    "experiments": experiments,
     **{f"quality_{name}": partial(quality, name) for name in ("digits", "mnist", "fashion_mnist")},
     "tables_accuracy": partial(tables, "accuracy", get("linear_all", "all", "z", "hidden")),
     "tables_auc": partial(tables, "ROC AUC", get("auc_all", "all", "z", "hidden")),
     "tables_score": partial(tables, "score", get("score")),
-    **{f.__name__: f for f in (learning_rates, images, units, precision)},
-    "ladder": partial(
-        simple,
-        ("ladder.jsonl", "ladder_*.jsonl"),
-        BY_DATA | {"step": lambda line: line.get("step") or method(line)},
-        ("1nn", "linear_1000", "linear_100", "score"),
-    ),
-    "clusters": partial(
-        simple,
-        ("clusters.jsonl", "clusters_*.jsonl"),
-        BY_DATA | {"n_clusters": get("n_clusters"), "method": method},
-        ("nmi", "purity", "accuracy"),
-    ),
-    "modes": partial(
-        simple,
-        ("modes.jsonl", "modes_*.jsonl"),
-        {"data": base, "rows": get("rows"), "method": method},
-        ("modes", "near"),
-    ),
-    "neighbors": partial(
-        simple,
-        ("neighbors.jsonl", "neighbors_*.jsonl"),
-        BY_DATA | {"compared by": lambda x: x.get("compared by") or x["method"]},
-        ("after 1", "after 2", "after 4", "label spreading"),
-    ),
-    "blocks": partial(
-        simple, ("blocks.jsonl",), BY_DATA | {"blocks": get("blocks")}, (*LINEAR, "score")
-    ),
-    "roofline": partial(roofline, False),
-    "roofline_compiled": partial(roofline, True),
+    **{name: partial(simple, name, *columns) for name, columns in SIMPLE.items()},
+    "roofline": partial(roofline, ""),
+    "roofline_compiled": partial(roofline, ", compiled"),
     **{f"peers_{shape}": partial(peers, shape) for shape in ("small", "table", "images")},
+    **{f.__name__: f for f in (experiments, learning_rates, images)},
     **{f.__name__: f for f in (roofline_images, profile, imports, processes)},
     "transform": partial(
-        grid, "transform", "encoders", "encoder", columns=("ratio", "seconds", "floor_seconds")
+        grid, "transform", "encoders", "encoder", names=("ratio", "seconds", "floor_seconds")
     ),
     "scale": partial(grid, "scale", "rows", "rows"),
     "search": partial(grid, "search", "engines", "engine"),
@@ -415,13 +383,12 @@ def draw_curves(results: Path) -> None:
     """Draw accuracy on codes against updates and seconds; PCA is a line."""
     from matplotlib.figure import Figure
 
+    sets = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
     probes = {"linear_100": "linear probe, 100 labels", "1nn": "nearest neighbor"}
     panels = [(probe, scale) for probe in probes for scale in ("updates", "seconds")]
     figure = Figure(figsize=(14, 6), layout="constrained")
     grid = figure.subplots(2, len(panels))
-    for (name, title), row in zip(
-        {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}.items(), grid, strict=True
-    ):
+    for name, row in zip(sets, grid, strict=True):
         lines = found(results, f"quality_{name}.jsonl")
         for axes, (probe, scale) in zip(row, panels, strict=True):
             pca = statistics.median(x["z"][probe] for x in lines if x["method"] == "pca")
@@ -434,7 +401,7 @@ def draw_curves(results: Path) -> None:
                     axes.plot(x, middle, marker="o", markersize=3, label=one, color=color)
                     axes.fill_between(x, low, high, alpha=0.2, color=color)
             axes.set_xlabel(scale)
-            axes.set_title(f"{title}, {probes[probe]}", fontsize="medium")
+            axes.set_title(f"{sets[name]}, {probes[probe]}", fontsize="medium")
         row[0].set_ylabel("accuracy on codes")
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
@@ -450,8 +417,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--readme", type=Path, default=HERE / "README.md", metavar="FILE")
     args = parser.parse_args(arguments)
     if args.curves:
-        draw_curves(args.results)
-        return
+        return draw_curves(args.results)
     text, stale = updated(args.readme.read_text(), args.results)
     if args.check and stale:
         raise SystemExit(f"Stale, run python benchmarks/report.py: {', '.join(stale)}")

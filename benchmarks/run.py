@@ -40,9 +40,8 @@ FOLDER = Path(os.environ.get("SKLEARN_BIGAN_DATA", HERE.parent / "../shared/data
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    raw = argparse.RawTextHelpFormatter
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     made.add_argument("experiment", nargs="?", choices=[*EXPERIMENTS, *SPEED])
     made.add_argument("--list", action="store_true", help="list the experiments and end")
     made.add_argument("--out", type=Path, help="the one file for all lines")

@@ -18,13 +18,7 @@ MARGIN = 1
 
 
 class _ImagesDisplay:
-    """A grid of images.
-
-    Parameters
-    ----------
-    images : ndarray of shape (n_lines, n_columns, height, width, channels)
-        Values in [0, 1], with 1 or 3 channels; NaN is drawn as background.
-    """
+    """A grid of images."""
 
     ax_: "Axes"
     figure_: Any
@@ -360,13 +354,7 @@ def _with_latent_features(estimator: Any) -> Any:
 
 
 def _image_shape(estimator: Any) -> ImageShape:
-    """Return height, width and channels of the estimator's images.
-
-    Raises
-    ------
-    ValueError
-        If rows are not images, or cannot be drawn.
-    """
+    """Return height, width and channels of the estimator's images, if they can be drawn."""
     check_is_fitted(estimator)
     shape = parse_image_shape(estimator.image_shape, estimator.n_features_in_)
     if shape is None:

@@ -30,14 +30,8 @@ PRECISIONS = ("float32", "bfloat16")
 class Preset:
     """What "auto" means for a method.
 
-    Attributes
-    ----------
-    posterior, prior, learning_rate
-        As the estimator's parameters.
-    batch_size : int
-        Rows in an update, where rows have no partners.
-    recipe : bool
-        Whether the terms beside the adversarial loss, partners, views and averaged weights are on.
+    `batch_size` is for rows without partners. `recipe`: whether the terms beside the adversarial
+    loss, partners, views and averaged weights are on.
     """
 
     posterior: str
@@ -116,21 +110,10 @@ MIN_IMAGE_SIZE = 8
 
 
 def model_spec(estimator: Any, statistics: ColumnStatistics, made: ModelSpec | None) -> ModelSpec:
-    """Return the networks that the estimator's parameters describe for such data.
+    """Return the networks that the estimator's valid parameters describe for such data.
 
-    Parameters
-    ----------
-    estimator : BiGANTransformer
-        With valid parameters.
-    statistics : ColumnStatistics
-        Of the training data.
-    made : ModelSpec or None
-        The networks that training goes on with: what "auto" takes from X stays as it was.
-
-    Raises
-    ------
-    ValueError
-        If parameters that are valid by themselves contradict each other or X.
+    `made` are the networks that training goes on with: what "auto" takes from X stays as it was.
+    Raises ValueError if parameters contradict each other or X.
     """
     preset = PRESETS[estimator.method]
     n_features = len(statistics.mean)
@@ -180,18 +163,13 @@ def _check_regressor(estimator: Any, spec: ModelSpec) -> None:
 def training_config(estimator: Any, device: torch.device) -> TrainingConfig:
     """Return how the networks are trained, with "auto" resolved."""
     recipe, image = PRESETS[estimator.method].recipe, estimator.image_shape is not None
-    cycle_weight = float(
-        _or_auto(
-            estimator.cycle_weight,
-            (IMAGE_CYCLE_WEIGHT if image else CYCLE_WEIGHT) if recipe else 0.0,
-        )
-    )
+    cycle = (IMAGE_CYCLE_WEIGHT if image else CYCLE_WEIGHT) if recipe else 0.0
+    consistency = CONSISTENCY_WEIGHT if recipe else 0.0
+    cycle_weight = float(_or_auto(estimator.cycle_weight, cycle))
     return TrainingConfig(
         cycle_weight=cycle_weight,
         latent_cycle_weight=LATENT_CYCLE_WEIGHT if recipe and cycle_weight else 0.0,
-        consistency_weight=float(
-            _or_auto(estimator.consistency_weight, CONSISTENCY_WEIGHT if recipe else 0.0)
-        ),
+        consistency_weight=float(_or_auto(estimator.consistency_weight, consistency)),
         n_neighbors=n_neighbors(estimator),
         augmentations=_augmentations(estimator),
         ema_decay=EMA_DECAY if recipe else 0.0,
@@ -282,13 +260,7 @@ def _widths(hidden_layer_sizes: Any, n_rows: int, made: ModelSpec | None) -> tup
 
 
 def parse_image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
-    """Return height, width and channels, which is 1 if not given.
-
-    Raises
-    ------
-    ValueError
-        If the shape is not one, or does not fit X.
-    """
+    """Return height, width and channels, which is 1 if not given; ValueError if X does not fit."""
     if image_shape is None:
         return None
     sizes = list(image_shape)
@@ -316,10 +288,10 @@ def parse_image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
 def _network(
     network: str | Mapping[str, Any], image_shape: ImageShape | None
 ) -> str | dict[str, Any]:
+    default = default_network(image_shape)
     if isinstance(network, str):
-        kind = default_network(image_shape) if network == "auto" else network
-        if kind in IMAGE_BODIES:
-            _check_convolvable(kind, image_shape)
+        kind = default if network == "auto" else network
+        _check_image_network(kind, image_shape)
         return kind
     wrong = [
         f"{role!r}: {factory!r}"
@@ -333,13 +305,13 @@ def _network(
             f"module already made. Got {{{', '.join(wrong)}}} instead."
         )
     if set(network) != set(ROLES):
-        default = default_network(image_shape)
-        if default in IMAGE_BODIES:
-            _check_convolvable(default, image_shape)
+        _check_image_network(default, image_shape)
     return dict(network)
 
 
-def _check_convolvable(network: str, image_shape: ImageShape | None) -> None:
+def _check_image_network(network: str, image_shape: ImageShape | None) -> None:
+    if network not in IMAGE_BODIES:
+        return
     if image_shape is None:
         raise ValueError(
             f"network={network!r} needs images. Got image_shape=None; say how to read a row of X, "
@@ -354,13 +326,7 @@ def _check_convolvable(network: str, image_shape: ImageShape | None) -> None:
 
 
 def check_unchanged(before: ModelSpec, now: ModelSpec) -> None:
-    """Raise if training cannot go on because a parameter that shapes the networks has changed.
-
-    Raises
-    ------
-    ValueError
-        Naming the parameter and both values.
-    """
+    """Raise ValueError if a parameter that shapes the networks is not what they were made with."""
     for field, value in vars(now).items():
         if value != getattr(before, field):
             name = {"latent_dim": "n_components"}.get(field, field)
@@ -372,13 +338,7 @@ def check_unchanged(before: ModelSpec, now: ModelSpec) -> None:
 
 
 def check_range(statistics: ColumnStatistics, output_activation: str) -> None:
-    """Raise if the generator's output activation cannot reach X.
-
-    Raises
-    ------
-    ValueError
-        Naming the range of X and of the activation.
-    """
+    """Raise ValueError if the generator's output activation cannot reach X."""
     bounds = OUTPUT_RANGES[output_activation]
     if bounds is None:
         return

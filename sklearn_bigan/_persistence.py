@@ -66,24 +66,8 @@ def net_to_state(net: BiGANNet) -> dict[str, Any]:
 def net_from_state(state: dict[str, Any], estimator_name: str, **settings: Any) -> BiGANNet:
     """Rebuild the net; no weights are drawn and no callback is initialised.
 
-    Parameters
-    ----------
-    state : dict
-        As `net_to_state` returns it.
-    estimator_name : str
-        For messages.
-    **settings
-        `callbacks`, `verbose` and `device`, as `BiGANNet` takes them.
-
-    Raises
-    ------
-    ValueError
-        If the state has another format.
-
-    Warns
-    -----
-    InconsistentVersionWarning
-        For every package whose version differs.
+    `estimator_name` is for messages; `settings` are `callbacks`, `verbose` and `device`. Another
+    format raises ValueError, and every package of another version gives a warning.
     """
     if state.get("format") != FORMAT:
         raise ValueError(

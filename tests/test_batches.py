@@ -7,8 +7,8 @@ from factories import networks
 
 from sklearn_bigan._data import source as source_module
 from sklearn_bigan._data.augmentation import draw_views
-from sklearn_bigan._data.batches import Batch, Batches, map_tensors
-from sklearn_bigan._data.draws import Draws
+from sklearn_bigan._data.batches import Batch, Batches
+from sklearn_bigan._data.draws import Draws, map_tensors
 from sklearn_bigan._data.neighbors import NeighborGraphs
 from sklearn_bigan._data.source import RowSource
 from sklearn_bigan._data.standardizer import Standardizer

@@ -37,24 +37,21 @@ def archive(path: Path, contents: str) -> np.lib.npyio.NpzFile:
 
 def split(X: np.ndarray, y: np.ndarray, seed: int = 0) -> Split:
     """Hold out 30 % of the rows, stratified."""
-    X_train, X_test, y_train, y_test = train_test_split(
-        X, y, test_size=0.3, stratify=y, random_state=seed
-    )
+    of_X_and_y = train_test_split(X, y, test_size=0.3, stratify=y, random_state=seed)
+    X_train, X_test, y_train, y_test = of_X_and_y
     return X_train, y_train, X_test, y_test
 
 
-def standardized(
-    X_train: np.ndarray, y_train: np.ndarray, X_test: np.ndarray, y_test: np.ndarray
-) -> Split:
+def standardized(rows: Split) -> Split:
     """Scale the columns by the training rows."""
+    X_train, y_train, X_test, y_test = rows
     scaler = StandardScaler().fit(X_train)
     return scaler.transform(X_train), y_train, scaler.transform(X_test), y_test
 
 
-def rescaled(
-    X_train: np.ndarray, y_train: np.ndarray, X_test: np.ndarray, y_test: np.ndarray
-) -> Split:
+def rescaled(rows: Split) -> Split:
     """Change the unit of every column by a random factor from 0.001 to 1000."""
+    X_train, y_train, X_test, y_test = rows
     factors = 10 ** np.random.default_rng(0).uniform(-3, 3, X_train.shape[1])
     return X_train * factors, y_train, X_test * factors, y_test
 
@@ -69,10 +66,8 @@ def images(name: str, folder: Path, seed: int) -> Split:
     """Images as rows of pixels, channels last, in the order of the file."""
     contents = "X_train, y_train, X_test, y_test, images as uint8"
     with archive(folder / f"{name}.npz", contents) as file:
-        X_train, X_test = (
-            (file[part].reshape(len(file[part]), -1) / 255).astype(np.float32)
-            for part in ("X_train", "X_test")
-        )
+        rows = (file[part].reshape(len(file[part]), -1) for part in ("X_train", "X_test"))
+        X_train, X_test = ((part / 255).astype(np.float32) for part in rows)
         return X_train, file["y_train"], X_test, file["y_test"]
 
 
@@ -86,22 +81,21 @@ def anomalies(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def table(name: str, folder: Path, seed: int) -> Split:
     """One of the tables of ODDS, standardized."""
     X, y = anomalies(name, folder)
-    return standardized(*split(X.astype(np.float32), y))
+    return standardized(split(X.astype(np.float32), y))
 
 
 def kdd(folder: Path, seed: int) -> Split:
     """Load a tenth of KDD Cup 99, 121 columns; the label says whether a connection is normal."""
     contents = "X_num, columns_num, y, vocab_label and codes X_protocol_type, X_service, X_flag"
     with archive(folder / "kddcup99_10pct.npz", contents) as file:
-        binary = np.isin(
-            file["columns_num"], ["land", "logged_in", "is_host_login", "is_guest_login"]
-        )
+        flags = ("land", "logged_in", "is_host_login", "is_guest_login")
+        binary = np.isin(file["columns_num"], flags)
         numbers = file["X_num"]
         codes = [file[f"X_{name}"] for name in ("protocol_type", "service", "flag")]
         categories = np.column_stack([*codes, numbers[:, binary]])
         one_hot = OneHotEncoder(sparse_output=False, dtype=np.float32).fit_transform(categories)
         y = file["vocab_label"][file["y"]] == "normal"
-    return standardized(*split(np.hstack([numbers[:, ~binary], one_hot]), y.astype(np.uint8)))
+    return standardized(split(np.hstack([numbers[:, ~binary], one_hot]), y.astype(np.uint8)))
 
 
 def blobs(folder: Path, seed: int) -> Split:
@@ -114,21 +108,17 @@ def blobs(folder: Path, seed: int) -> Split:
         axes = rng.normal(size=(50, 50)) * lengths / np.sqrt(50)
         clusters.append(center + rng.normal(size=(size, 50)) @ axes)
     X = np.concatenate(clusters).astype(np.float32)
-    return standardized(*split(X, np.repeat(np.arange(len(sizes)), sizes)))
+    return standardized(split(X, np.repeat(np.arange(len(sizes)), sizes)))
 
 
 def manifold(folder: Path, seed: int) -> Split:
-    """Draw from a bent sheet of eight dimensions in 50 columns, without clusters.
-
-    A row's class is the greatest of its first five coordinates on the sheet, so that no region
-    between classes is sparse.
-    """
+    """Draw from a bent sheet of eight dimensions in 50 columns, without gaps between classes."""
     rng = np.random.default_rng(0)
     position = rng.normal(size=(10_000, 8))
     bent = np.tanh(position @ rng.normal(size=(8, 32)) / 2)
     X = bent @ rng.normal(size=(32, 50)) + rng.normal(size=(10_000, 50))
     y = position[:, :5].argmax(axis=1)
-    return standardized(*split(X.astype(np.float32), y))
+    return standardized(split(X.astype(np.float32), y))
 
 
 def modes(name: str, n_rows: int, folder: Path, seed: int) -> Split:
@@ -149,36 +139,19 @@ def raw(name: str, folder: Path, seed: int) -> Split:
 
 @dataclass(frozen=True)
 class Facts:
-    """How a data set is loaded and trained on.
+    """How a data set is loaded and trained on."""
 
-    Attributes
-    ----------
-    load : callable
-        Returns the split, given the folder of the files and the seed of the run.
-    n_components : int
-        Number of components of every method.
-    minutes : float
-        CPU time of a run, enough for the default to end by itself.
-    seeds : int
-        Number of seeds.
-    marks : tuple of float
-        Minutes after which the codes are measured on the way.
-    image_shape : tuple of int or None
-        Height, width and channels.
-    """
-
-    load: Callable[[Path, int], Split]
-    n_components: int
-    minutes: float = 3.0
-    seeds: int = 5
-    marks: tuple[float, ...] = ()
+    load: Callable[[Path, int], Split]  # of the folder of the files and the seed of the run
+    n_components: int  # of every method
+    minutes: float = 3.0  # CPU time of a run, enough for the default to end by itself
+    seeds: int = 5  # how many
+    marks: tuple[float, ...] = ()  # minutes after which the codes are measured on the way
     image_shape: tuple[int, int, int] | None = None
 
 
 # 50 components, as BiGAN's authors took for MNIST.
-gray = partial(
-    Facts, n_components=50, minutes=10.0, seeds=3, marks=(1.0, 3.0), image_shape=(28, 28, 1)
-)
+gray = partial(Facts, n_components=50, minutes=10.0, seeds=3, image_shape=(28, 28, 1))
+large = partial(Facts, n_components=64, seeds=3)
 # Columns of the tables; they get half as many components, from 2 to 16.
 COLUMNS = {
     **{"arrhythmia": 274, "cardio": 21, "thyroid": 6, "annthyroid": 6, "breastw": 9},
@@ -186,14 +159,10 @@ COLUMNS = {
 }
 IMAGES = {
     "digits": Facts(digits, 16, minutes=1.0, image_shape=(8, 8, 1)),
-    "mnist": gray(partial(images, "mnist")),
-    "fashion_mnist": gray(partial(images, "fashion_mnist")),
-    "cifar10": Facts(
-        partial(images, "cifar10_subset"), 64, minutes=30.0, seeds=3, image_shape=(32, 32, 3)
-    ),
-    "olivetti": Facts(
-        partial(images, "olivetti"), 64, minutes=10.0, seeds=3, image_shape=(64, 64, 1)
-    ),
+    "mnist": gray(partial(images, "mnist"), marks=(1.0, 3.0)),
+    "fashion_mnist": gray(partial(images, "fashion_mnist"), marks=(1.0, 3.0)),
+    "cifar10": large(partial(images, "cifar10_subset"), minutes=30.0, image_shape=(32, 32, 3)),
+    "olivetti": large(partial(images, "olivetti"), minutes=10.0, image_shape=(64, 64, 1)),
 }
 TABLES = {
     **{
@@ -216,26 +185,15 @@ TOYS = {
     for suffix, n_rows in (("", 100_000), ("_5000", 5_000))
 }
 DATA = {**IMAGES, **TABLES, **RAW, **TOYS}
-COLUMN_UNITS = {"raw": lambda *rows: rows, "standardized": standardized, "rescaled": rescaled}
+COLUMN_UNITS = {"raw": lambda rows: rows, "standardized": standardized, "rescaled": rescaled}
 
 
 def load(name: str, folder: Path, *, validate: bool, seed: int = 0, columns: str = "raw") -> Split:
-    """Return X_train, y_train, X_test and y_test.
+    """Return X_train, y_train, X_test and y_test, the latter from training rows to `validate`.
 
-    Parameters
-    ----------
-    name : str
-        A data set of `DATA`.
-    folder : Path
-        Where the files are.
-    validate : bool
-        Whether the test rows are training rows that are held out.
-    seed : int, default=0
-        Seed of the split of `RAW`; the other splits are always the same.
-    columns : {"raw", "standardized", "rescaled"}, default="raw"
-        What is done to the units of the columns.
+    The seed is that of the split of `RAW`; the other splits are always the same.
     """
     rows = DATA[name].load(folder, seed)
     if validate:
         rows = split(rows[0], rows[1], seed=1)
-    return COLUMN_UNITS[columns](*rows)
+    return COLUMN_UNITS[columns](rows)

@@ -1,8 +1,7 @@
 """A classifier of images, trained here on the same data: its features judge samples.
 
 Frechet distances are usually taken in the features of a network trained on photographs. These are
-taken in those of a small network trained on the data set itself, and are comparable within a data
-set only.
+comparable within a data set only.
 """
 
 import math

@@ -7,10 +7,8 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, repeat
 from math import ceil, inf
 from pathlib import Path
 from typing import Any
@@ -33,27 +31,17 @@ from sklearn_bigan.networks.images import pool, to_maps, to_rows
 
 Rows = Callable[[np.ndarray], np.ndarray]
 
-LANDMARKS = 1000
 # Nystroem's features of more rows would take gigabytes.
-KERNEL_ROWS = 60_000
-# Rows that networks are evaluated on at a time.
-CHUNK = 8192
+LANDMARKS, KERNEL_ROWS = 1000, 60_000
+CHUNK = 8192  # rows that networks are evaluated on at a time
 AUTOENCODER_BATCH, LAST_LEARNING_RATE = 128, 0.01
 
 
 class Budget:
     """CPU time of this process, and the marks at which codes are measured on the way.
 
-    CPU time rather than wall time, so that a busy machine shortens nobody's training.
-
-    Parameters
-    ----------
-    seconds : float, default=inf
-        After which training ends.
-    marks : sequence of float, default=()
-        Seconds after which `look` is called.
-    look : callable, default=None
-        Measures a function that encodes rows.
+    CPU time rather than wall time, so that a busy machine shortens nobody's training. After each
+    mark, in seconds, `look` measures a function that encodes rows.
     """
 
     def __init__(
@@ -62,9 +50,7 @@ class Budget:
         marks: Sequence[float] = (),
         look: Callable[[Rows], Line] | None = None,
     ) -> None:
-        self.seconds = seconds
-        self.marks = list(marks)
-        self.look = look
+        self.seconds, self.marks, self.look = seconds, list(marks), look
         self.seen: list[Line] = []
         self.updates = 0
         self.start = time.process_time()
@@ -73,29 +59,14 @@ class Budget:
         """Return the seconds used so far."""
         return time.process_time() - self.start
 
-    def used_up(self) -> bool:
-        """Return whether training must end."""
-        return self.spent() >= self.seconds
-
-    def passed_mark(self) -> bool:
-        """Return whether a mark has been passed since the last call."""
-        n_left = len(self.marks)
-        self.marks = [mark for mark in self.marks if self.spent() < mark]
-        return len(self.marks) < n_left
-
     def check(self, encode: Rows) -> None:
         """Measure the codes if a mark has been passed; the time of that does not count."""
-        if self.passed_mark():
-            took = {"seconds": round(self.spent(), 1), "updates": self.updates}
-            with self.paused():
-                self.seen.append(took | {"z": self.look(encode)})
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Do not count what happens inside."""
-        spent = self.spent()
-        yield
-        self.start = time.process_time() - spent
+        spent, n_left = self.spent(), len(self.marks)
+        self.marks = [mark for mark in self.marks if spent < mark]
+        if len(self.marks) < n_left:
+            took = {"seconds": round(spent, 1), "updates": self.updates}
+            self.seen.append(took | {"z": self.look(encode)})
+            self.start = time.process_time() - spent
 
 
 class Watch(Callback):
@@ -107,7 +78,7 @@ class Watch(Callback):
     def on_batch_end(self, net: Any, **kwargs: Any) -> None:
         """Count, and stop as skorch's own callbacks do."""
         self.budget.updates += 1
-        if self.budget.used_up():
+        if self.budget.spent() >= self.budget.seconds:
             raise KeyboardInterrupt
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
@@ -119,17 +90,8 @@ class Watch(Callback):
 class Model:
     """What a fitted method can do; None for what it cannot.
 
-    Attributes
-    ----------
-    encode : callable
-        Returns representations by name: codes "z", hidden features "hidden", both side by side
-        "all", and those of a plain GAN's "discriminator".
-    reconstruct, decode, predict_cluster : callable or None
-        Functions of rows, or of codes.
-    sample : callable or None
-        Function of a number of rows.
-    budget : Budget
-        What training took.
+    `encode` returns representations by name: codes "z", hidden features "hidden", both side by side
+    "all", and those of a plain GAN's "discriminator". `sample` is given a number of rows.
     """
 
     encode: Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -155,11 +117,6 @@ def side_by_side(both: np.ndarray, n_components: int) -> dict[str, np.ndarray]:
 def estimator(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
     """Train the estimator as long as it wants, but not longer than the budget."""
     model = BiGANTransformer(callbacks=[Watch(budget)], **parameters).fit(X)
-    return fitted(model, budget)
-
-
-def fitted(model: BiGANTransformer, budget: Budget) -> Model:
-    """Return what a fitted estimator can do."""
 
     def encode(X: np.ndarray) -> dict[str, np.ndarray]:
         both = model.set_params(features="all").transform(X)
@@ -169,14 +126,11 @@ def fitted(model: BiGANTransformer, budget: Budget) -> Model:
             found["discriminator"] = mapped(partial(discriminator_features, model), X)
         return found
 
-    return Model(
-        encode,
-        model.reconstruct,
+    sample, clusters = (
         partial(model.sample, random_state=0),
-        model.inverse_transform,
         getattr(model, "predict_cluster", None),
-        budget,
     )
+    return Model(encode, model.reconstruct, sample, model.inverse_transform, clusters, budget)
 
 
 def discriminator_features(model: BiGANTransformer, x: Tensor) -> Tensor:
@@ -198,25 +152,19 @@ def published(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
     """Train the estimator for as many epochs as the budget pays: the learning rate falls."""
     if budget.seconds == inf:
         return estimator(X, budget, **parameters)
-    epochs = affordable_epochs(X, budget.seconds, **parameters)
-    # A little more is granted in case the machine is slower than in the trial.
-    granted = Budget(1.1 * budget.seconds, budget.marks, budget.look)
-    return estimator(X, granted, max_epochs=epochs, **parameters)
-
-
-def affordable_epochs(X: np.ndarray, seconds: float, **parameters: Any) -> int:
-    """Return the number of epochs that take so many seconds, found by a trial."""
 
     def trial(epochs: int) -> float:
-        budget = Budget()
+        spent = Budget()
         BiGANTransformer(**parameters, max_epochs=epochs).fit(X)
-        return budget.spent()
+        return spent.spent()
 
     few = 1 + 2000 // len(X)
-    trial(0)
+    trial(0)  # what a process does once
     once, thrice = trial(few), trial(3 * few)
-    epoch = (thrice - once) / (2 * few)
-    return max(1, int((seconds - once) / epoch + few))
+    n_epochs = max(1, int((budget.seconds - once) / (thrice - once) * 2 * few + few))
+    # A little more is granted in case the machine is slower than in the trial.
+    granted = Budget(1.1 * budget.seconds, budget.marks, budget.look)
+    return estimator(X, granted, max_epochs=n_epochs, **parameters)
 
 
 def for_updates(X: np.ndarray, budget: Budget, *, max_updates: int, **parameters: Any) -> Model:
@@ -244,7 +192,6 @@ def autoencoder(
     E, G = start.net_.module_.encoder.train(), start.net_.module_.generator.train()
     random = np.random.default_rng(random_state)
     rows = torch.from_numpy(X)
-    graph = None
     if neighbors:
         by = "correlation" if X.shape[1] > 50 else "distance"
         graph = neighbor_graph(comparable(X, by, random_state))
@@ -252,11 +199,12 @@ def autoencoder(
     optimizer = torch.optim.Adam([w for w in weights if w.requires_grad], lr=learning_rate)
 
     def encode_codes(X: np.ndarray) -> np.ndarray:
-        with evaluating(E):
-            return mapped(E, X)
+        codes = mapped(E.eval(), X)
+        E.train()
+        return codes
 
-    for here in chain.from_iterable(epoch(len(X), random) for _ in repeat(None)):
-        there = here if graph is None else walk(graph, here, 2, random)
+    for here in batches(len(X), random):
+        there = walk(graph, here, 2, random) if neighbors else here
         share = max(LAST_LEARNING_RATE, min(1.0, 2 * (1 - budget.spent() / budget.seconds)))
         optimizer.param_groups[0]["lr"] = learning_rate * share
         optimizer.zero_grad()
@@ -264,7 +212,7 @@ def autoencoder(
         optimizer.step()
         budget.updates += 1
         budget.check(encode_codes)
-        if budget.used_up():
+        if budget.spent() >= budget.seconds:
             break
     E.eval(), G.eval()
 
@@ -272,23 +220,15 @@ def autoencoder(
         both = mapped(lambda x: torch.cat([E(x), E.hidden_and_pooled(x)[1]], dim=1), X)
         return side_by_side(both, start.n_components)
 
-    return Model(
-        encode, partial(mapped, lambda x: G(E(x))), decode=partial(mapped, G), budget=budget
-    )
+    reconstruct = partial(mapped, lambda x: G(E(x)))
+    return Model(encode, reconstruct, decode=partial(mapped, G), budget=budget)
 
 
-def epoch(n_rows: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Return batches of all rows in a new order; the last one has two rows at least."""
-    cuts = range(AUTOENCODER_BATCH, n_rows - 1, AUTOENCODER_BATCH)
-    return np.split(random.permutation(n_rows), list(cuts))
-
-
-@contextmanager
-def evaluating(network: torch.nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode meanwhile."""
-    network.eval()
-    yield
-    network.train()
+def batches(n_rows: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield batches of all rows in new orders for ever; each has two rows at least."""
+    cuts = list(range(AUTOENCODER_BATCH, n_rows - 1, AUTOENCODER_BATCH))
+    while True:
+        yield from np.split(random.permutation(n_rows), cuts)
 
 
 def plain(
@@ -297,13 +237,11 @@ def plain(
     """Fit a scikit-learn transformer or clusterer."""
     model = make(n_components, **parameters).fit(X[:KERNEL_ROWS] if make is nystroem else X)
 
-    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
-        return {"z": model.transform(X)}
-
-    back = getattr(model, "inverse_transform", None)
+    back, predict = (getattr(model, name, None) for name in ("inverse_transform", "predict"))
     reconstruct = None if back is None else lambda X: back(model.transform(X))
-    predict = getattr(model, "predict", None)
-    return Model(encode, reconstruct, predict_cluster=predict, budget=budget)
+    return Model(
+        lambda X: {"z": model.transform(X)}, reconstruct, predict_cluster=predict, budget=budget
+    )
 
 
 def nystroem(n_components: int, random_state: int) -> Any:
@@ -312,42 +250,29 @@ def nystroem(n_components: int, random_state: int) -> Any:
     return make_pipeline(kernel, PCA(n_components, random_state=random_state))
 
 
-def clusterer(kind: str, n_components: int, random_state: int, n_clusters: int) -> Any:
-    """Make a k-means, or a mixture of Gaussians whose axes are the columns."""
-    if kind == "k-means":
-        return KMeans(n_clusters, random_state=random_state)
-    return GaussianMixture(n_clusters, covariance_type="diag", random_state=random_state)
+def clusterer(
+    kind: str, on_pca: bool, n_components: int, random_state: int, n_clusters: int
+) -> Any:
+    """Make a k-means, or a mixture of Gaussians whose axes are the columns, of rows or codes."""
+    model = KMeans(n_clusters, random_state=random_state)
+    if kind == "Gaussian mixture":
+        model = GaussianMixture(n_clusters, covariance_type="diag", random_state=random_state)
+    return make_pipeline(PCA(n_components, random_state=random_state), model) if on_pca else model
 
 
-def on_pca(kind: str, n_components: int, random_state: int, n_clusters: int) -> Any:
-    """Make a clusterer of PCA's codes."""
-    first = PCA(n_components, random_state=random_state)
-    return make_pipeline(first, clusterer(kind, n_components, random_state, n_clusters))
-
-
-def rows_compared(X: np.ndarray, budget: Budget, *, by: str, **parameters: Any) -> Model:
-    """Return the points by whose distances rows are compared."""
-    return Model(lambda X: {"z": comparable(X, by, parameters["random_state"])}, budget=budget)
-
-
-def pixels(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
-    """Return the rows themselves."""
-    return Model(lambda X: {"z": X}, budget=budget)
+def points(X: np.ndarray, budget: Budget, *, by: str = "", **parameters: Any) -> Model:
+    """Return the rows themselves, or the points by whose distances they are compared."""
+    seed = parameters["random_state"]
+    return Model(lambda X: {"z": comparable(X, by, seed) if by else X}, budget=budget)
 
 
 @dataclass(frozen=True)
 class Method:
     """How a method trains.
 
-    Attributes
-    ----------
-    fit : callable
-        Returns a `Model`, given X, the budget, `n_components`, `random_state` and parameters.
-    parameters : dict
-        Parameters of `fit`. Where it trains `BiGANTransformer`, they are its parameters and a line
-        of results has them.
-    kind : {"estimator", "networks", "other"}
-        Whether the method is a `BiGANTransformer`, has only its networks, or neither.
+    `fit` returns a `Model`, given X, the budget, `n_components`, `random_state` and the parameters.
+    The kind says whether the method is a `BiGANTransformer` ("estimator"), whose parameters a line
+    of results has, has only its "networks", or is any "other" one.
     """
 
     fit: Callable[..., Model]
@@ -378,7 +303,7 @@ LADDER: dict[str, dict[str, Any]] = {
     "default, layers of 256": {"hidden_layer_sizes": (256, 256)},
 }
 METHODS: dict[str, Method] = {
-    "pixels": other(pixels),
+    "pixels": other(points),
     "pca": other(partial(plain, PCA)),
     "nystroem": other(partial(plain, nystroem)),
     "untrained": Method(estimator, {"max_epochs": 0}),
@@ -393,12 +318,12 @@ METHODS: dict[str, Method] = {
     "ali_tuned": Method(published, {"method": "ali", "learning_rate": "tuned"}),
     "default": Method(estimator),
     **{
-        f"{kind}{suffix}": other(partial(plain, partial(make, kind)))
+        kind + " on PCA" * on_pca: other(partial(plain, partial(clusterer, kind, on_pca)))
         for kind in ("k-means", "Gaussian mixture")
-        for suffix, make in (("", clusterer), (" on PCA", on_pca))
+        for on_pca in (False, True)
     },
-    "correlation": other(rows_compared, {"by": "correlation"}),
-    "distance": other(rows_compared, {"by": "distance"}),
+    "correlation": other(points, {"by": "correlation"}),
+    "distance": other(points, {"by": "distance"}),
     **{step: Method(for_updates, parameters) for step, parameters in LADDER.items()},
 }
 

@@ -6,17 +6,14 @@ test rows. `METRICS` are functions of a model and of what it is measured on. Bot
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    balanced_accuracy_score,
-    normalized_mutual_info_score,
-    roc_auc_score,
-)
+from sklearn.metrics import balanced_accuracy_score, normalized_mutual_info_score, roc_auc_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
@@ -50,44 +47,37 @@ def some(X: np.ndarray, n: int) -> np.ndarray:
     return X[np.random.default_rng(0).permutation(len(X))[:n]]
 
 
-def labeled(y: np.ndarray, n: int, draw: int) -> np.ndarray:
-    """Return the numbers of n rows, stratified."""
-    return train_test_split(np.arange(len(y)), train_size=n, stratify=y, random_state=draw)[0]
-
-
-def too_few(y: np.ndarray, n: int) -> bool:
-    """Return whether n labeled rows cannot be drawn so that others are left of each class."""
-    return n > len(y) - len(np.unique(y))
+def labeled(y: np.ndarray, n: int, n_draws: int = DRAWS) -> list[np.ndarray]:
+    """Return draws of the numbers of n rows, stratified; none unless others are left of each."""
+    if n > len(y) - len(np.unique(y)):
+        return []
+    draw = partial(train_test_split, np.arange(len(y)), train_size=n, stratify=y)
+    return [draw(random_state=seed)[0] for seed in range(n_draws)]
 
 
 def linear_probe(F: np.ndarray, y: np.ndarray) -> Pipeline:
-    """Fit a logistic regression on standardized features, at most 200 iterations."""
+    """Fit a logistic regression on standardized features."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(F, y)
 
 
 def nearest(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Figures:
     """Accuracy of the nearest training row's label."""
-    return {
-        "1nn": float(KNeighborsClassifier(1, algorithm="brute").fit(F_train, y_train).score(F, y))
-    }
+    model = KNeighborsClassifier(1, algorithm="brute").fit(F_train, y_train)
+    return {"1nn": float(model.score(F, y))}
 
 
 def few_labels(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Figures:
     """Mean accuracy of linear probes over draws of 1000 and of 100 labeled rows."""
     figures: Figures = {}
     for n in (1000, 100):
-        draws = [] if too_few(y_train, n) else [labeled(y_train, n, draw) for draw in range(DRAWS)]
+        draws = labeled(y_train, n)
         scores = [linear_probe(F_train[rows], y_train[rows]).score(F, y) for rows in draws]
         figures[f"linear_{n}"] = float(np.mean(scores)) if scores else None
     return figures
 
 
 def linear(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Figures:
-    """Accuracy of the linear probe with all labels.
-
-    Of two classes one may be rare, and accuracy then hardly moves: they also have the balanced
-    accuracy and the area under the ROC curve.
-    """
+    """Accuracy of the linear probe with all labels, and what a rare one of two classes moves."""
     probe = linear_probe(F_train, y_train)
     figures: Figures = {"linear_all": float(probe.score(F, y))}
     if len(probe.classes_) == 2:
@@ -102,16 +92,15 @@ def svm(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) 
     def machine(C: float = 1.0) -> Pipeline:
         return make_pipeline(StandardScaler(), LinearSVC(C=C, dual=True, tol=1e-2, max_iter=300))
 
-    figures: Figures = {"svm_100": None, "svm_1000": None, "svm_4000": None}
-    draws = {
-        f"svm_{n}": [labeled(y_train, n, draw) for draw in range(DRAWS)]
-        for n in (100, 1000, 4000)
-        if not too_few(y_train, n)
-    }
+    figures: Figures = {}
+    draws = {f"svm_{n}": labeled(y_train, n) for n in (100, 1000, 4000)}
     for name, rows_of_draws in (draws | {"svm_all": [np.arange(len(y_train))]}).items():
+        if not rows_of_draws:
+            figures[name] = None
+            continue
         first = rows_of_draws[0]
         if len(first) > CHOOSING_ROWS:
-            first = first[labeled(y_train[first], CHOOSING_ROWS, 0)]
+            first = first[labeled(y_train[first], CHOOSING_ROWS, 1)[0]]
         search = GridSearchCV(machine(), GRID, cv=3).fit(F_train[first], y_train[first])
         C = search.best_params_["linearsvc__C"]
         scores = [machine(C).fit(F_train[r], y_train[r]).score(F, y) for r in rows_of_draws]
@@ -137,9 +126,8 @@ def neighborhoods(
     both_ways = one_way + one_way.T
     model = LabelSpreading(kernel=lambda X, Y=None: both_ways, alpha=0.99, max_iter=100)
     accuracies = []
-    for draw in range(DRAWS):
+    for rows in labeled(y_train, 100):
         known = np.full(n_rows, -1)
-        rows = labeled(y_train, 100, draw)
         known[rows] = y_train[rows]
         found = model.fit(np.zeros((n_rows, 1)), known).transduction_
         accuracies.append(np.mean((found == y_train)[known < 0]))
@@ -147,31 +135,16 @@ def neighborhoods(
 
 
 PROBES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Figures]] = {
-    "1nn": nearest,
-    "few_labels": few_labels,
-    "linear": linear,
-    "svm": svm,
+    **{"1nn": nearest, "few_labels": few_labels, "linear": linear, "svm": svm},
     "neighborhoods": neighborhoods,
 }
 
 
 @dataclass
 class Measured:
-    """What a model is measured on.
+    """What a model is measured on."""
 
-    Attributes
-    ----------
-    name : str
-        Of the data set.
-    rows : tuple of ndarray
-        X_train, y_train, X_test, y_test.
-    image_shape : tuple of int or None
-        Height, width and channels.
-    n_clusters : int or None
-        Number of clusters asked for.
-    """
-
-    name: str
+    name: str  # of the data set
     rows: Split
     image_shape: tuple[int, int, int] | None = None
     n_clusters: int | None = None
@@ -186,11 +159,9 @@ class Measured:
 
 
 def reconstruction(model: Model, measured: Measured) -> Figures:
-    """How near G(E(x)) is to x.
+    """`score`: share of the variation round the training mean that G(E(x)) keeps (R^2).
 
-    `score`: share of the variation round the training mean that is kept (R^2);
-    `reconstruction_ratio`: squared error over that for another row: 0 is perfect, 1 says that a
-    reconstruction has nothing to do with its row.
+    `reconstruction_ratio`: squared error over that for another row: 1 has nothing to do with x.
     """
     if model.reconstruct is None:
         return {"score": None, "reconstruction_ratio": None}
@@ -207,18 +178,12 @@ def reconstruction(model: Model, measured: Measured) -> Figures:
 
 def samples(model: Model, measured: Measured) -> Figures:
     """`c2st`: how well a nearest neighbor tells samples from held-out rows."""
-    if model.sample is None:
-        return {"c2st": None}
     rows = some(measured.rows[2], C2ST_ROWS)
-    return {"c2st": c2st(model.sample(len(rows)), rows)}
+    return {"c2st": None if model.sample is None else c2st(model.sample(len(rows)), rows)}
 
 
 def c2st(A: np.ndarray, B: np.ndarray) -> float:
-    """Accuracy of the classifier two-sample test by 1-NN (Lopez-Paz and Oquab 2017).
-
-    Leave-one-out, on samples of the same size: 0.5 if nobody can tell them apart, 1 if 1-NN
-    always can.
-    """
+    """Accuracy of the two-sample test by 1-NN (Lopez-Paz and Oquab 2017), .5 if all are alike."""
     rows, origin = np.concatenate([A, B]), np.repeat([0, 1], [len(A), len(B)])
     # Without query rows a row is not its own neighbor.
     found = NearestNeighbors(n_neighbors=1).fit(rows).kneighbors(return_distance=False)
@@ -226,11 +191,9 @@ def c2st(A: np.ndarray, B: np.ndarray) -> float:
 
 
 def judge(model: Model, measured: Measured) -> Figures:
-    """Ask a classifier of the images about reconstructions and samples.
+    """Ask a classifier how often reconstructions and originals are of their class, and of samples.
 
-    `reconstructions_in_class`, `originals_in_class`: accuracy on reconstructions of test images and
-    on these; `largest_class`: share of its most frequent answer for samples; `frechet`: Frechet
-    distance of samples from training images in its features.
+    `largest_class`: share of its most frequent answer; `frechet`: distance from training images.
     """
     X_train, y_train, X, y = measured.rows
     labels = np.searchsorted(np.unique(y_train), y)
@@ -251,18 +214,10 @@ def judge(model: Model, measured: Measured) -> Figures:
     return figures
 
 
-def clusters(model: Model, measured: Measured) -> Figures:
-    """How well clusters and classes agree on the test rows."""
-    *_, X, y = measured.rows
-    return agreement(y, model.predict_cluster(X), measured.n_clusters)
-
-
 def agreement(y: np.ndarray, found: np.ndarray, n_clusters: int | None) -> Figures:
-    """Compare clusters with classes.
+    """Mutual information of clusters and classes, share of rows of their cluster's main class.
 
-    `nmi`: normalized mutual information; `purity`: share of rows of their cluster's most frequent
-    class; `accuracy`, where there are as many clusters as classes: the same with one cluster for
-    each class, in the best way.
+    `accuracy`, where there are as many clusters as classes: the same with a cluster for each class.
     """
     counts = contingency_matrix(y, found)
     matched = counts[linear_sum_assignment(counts, maximize=True)].sum() / len(y)
@@ -271,11 +226,6 @@ def agreement(y: np.ndarray, found: np.ndarray, n_clusters: int | None) -> Figur
         "purity": float(counts.max(axis=0).sum() / len(y)),
         "accuracy": float(matched) if n_clusters == len(np.unique(y)) else None,
     }
-
-
-def modes(model: Model, measured: Measured) -> Figures:
-    """Count the modes that samples find."""
-    return modes_found(model.sample(MODE_SAMPLES), *MODES[measured.name.removesuffix("_5000")])
 
 
 def modes_found(made: np.ndarray, centers: np.ndarray, std: float) -> Figures:
@@ -291,8 +241,12 @@ METRICS: dict[str, Callable[[Model, Measured], Figures]] = {
     "reconstruction": reconstruction,
     "samples": samples,
     "judge": judge,
-    "clusters": clusters,
-    "modes": modes,
+    "clusters": lambda model, measured: agreement(
+        measured.rows[3], model.predict_cluster(measured.rows[2]), measured.n_clusters
+    ),
+    "modes": lambda model, measured: modes_found(
+        model.sample(MODE_SAMPLES), *MODES[measured.name.removesuffix("_5000")]
+    ),
 }
 
 
@@ -300,8 +254,5 @@ def part(rows: Split) -> Split:
     """Return the rows that are measured: a part of those of large data."""
     if len(rows[0]) <= MANY:
         return rows
-    X_train, y_train, X, y = rows
-    return (
-        *(some(array, TRAINING_PART) for array in (X_train, y_train)),
-        *(some(array, TEST_PART) for array in (X, y)),
-    )
+    sizes = (TRAINING_PART, TRAINING_PART, TEST_PART, TEST_PART)
+    return tuple(map(some, rows, sizes))

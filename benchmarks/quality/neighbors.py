@@ -1,6 +1,7 @@
 """Nearest neighbors of rows, found by scikit-learn as the estimator finds them."""
 
 import numpy as np
+from numpy.random import Generator
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
@@ -10,17 +11,10 @@ N_NEIGHBORS, FEWEST, ROWS_PER_NEIGHBOR = 10, 3, 100
 
 
 def comparable(X: np.ndarray, by: str, seed: int = 0) -> np.ndarray:
-    """Return the points whose Euclidean distances compare the rows.
+    """Return the points whose distances compare the rows (n_samples, n_features).
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        The rows.
-    by : {"correlation", "distance"}
-        What rows are compared by. Two images of the same thing, one of them brighter, have a high
-        correlation.
-    seed : int, default=0
-        Seed of the randomized PCA.
+    Two images of the same thing, one of them brighter, have a high "correlation"; otherwise rows
+    are compared by "distance".
     """
     if by == "correlation":
         X = X - X.mean(axis=1, keepdims=True)
@@ -37,9 +31,7 @@ def neighbor_graph(points: np.ndarray) -> np.ndarray:
     return NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)
 
 
-def walk(
-    graph: np.ndarray, start: np.ndarray, n_steps: int, random: np.random.Generator
-) -> np.ndarray:
+def walk(graph: np.ndarray, start: np.ndarray, n_steps: int, random: Generator) -> np.ndarray:
     """Return the ends of random walks from the rows `start`."""
     for _ in range(n_steps):
         start = graph[start, random.integers(graph.shape[1], size=len(start))]

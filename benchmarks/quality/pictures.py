@@ -1,8 +1,7 @@
 """Pictures of what a fitted method makes of images, as small PNG files.
 
-Held-out images above their reconstructions, interpolations between held-out images, samples, and
-samples above the training images nearest to them. "reconstructions_alone" leaves the originals out,
-for data sets whose license does not let them be shown.
+Those named "reconstructions_alone" leave the originals out, for data sets whose license does not
+let them be shown.
 """
 
 from pathlib import Path

@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -48,22 +47,9 @@ def spread(values: Iterable[float]) -> list[float]:
 class Clock(Callback):
     """Times the steps and the epochs of a training.
 
-    Parameters
-    ----------
-    device : str, default="cpu"
-        Where the networks are. Steps of an accelerator, which end later than they are asked for,
-        are timed as an epoch's.
-    skip : int, default=0
-        Steps of each epoch that are not timed.
-
-    Attributes
-    ----------
-    steps : list of float
-        For each epoch the mean seconds of a step, from the first to the last that is timed.
-    epochs : list of float
-        Seconds of each epoch, with all that is done at its end.
-    first_step : float
-        When the first step began.
+    `steps` has for each epoch the mean seconds of a step, without the first `skip`; `epochs` has
+    those of whole epochs, and `first_step` is when the first began. Steps of an accelerator, which
+    end later than they are asked for, are timed as an epoch's.
     """
 
     def __init__(self, device: str = "cpu", skip: int = 0) -> None:
@@ -103,32 +89,37 @@ class Stop(Callback):
         raise KeyboardInterrupt
 
 
-def seconds_before_first_step(model: BiGANTransformer, X: Any) -> float:
-    """Return what `fit` takes until its first step: checks, statistics, nearest neighbors."""
-    clock = Clock(model.device)
-    start = now(model.device)
-    model.set_params(callbacks=[clock, Stop()], max_epochs=1).fit(X)
-    return clock.first_step - start
+def before_first_step(X: Any, device: str) -> tuple[float, float]:
+    """Return what `fit` takes until its first step, without the search for neighbors and with."""
+    took = []
+    for n_neighbors in (0, 10):
+        clock, settings = Clock(device), {"random_state": 0, "device": device, "max_epochs": 1}
+        start = now(device)
+        BiGANTransformer(16, n_neighbors=n_neighbors, callbacks=[clock, Stop()], **settings).fit(X)
+        took.append(clock.first_step - start)
+    return took[0], took[1]
+
+
+def beside(own: Sequence[float], bare: Sequence[float]) -> Figures:
+    """Return the ratio of what was timed in turns, and the seconds of both."""
+    ratio, least, greatest = spread(x / y for x, y in zip(own, bare, strict=True))
+    return {
+        **{"ratio": ratio, "least": least, "greatest": greatest, "rounds": len(own)},
+        **{"seconds": spread(own)[0], "floor_seconds": spread(bare)[0]},
+    }
 
 
 class Usage:
-    """What is used between the start and the end of a `with` block.
+    """Wall and CPU seconds of a `with` block of this process, and the growth of its peak memory.
 
-    Attributes
-    ----------
-    seconds, cpu_seconds : float
-        Wall time, and CPU time of this process.
-    peak_megabytes : float
-        The process's greatest resident memory so far, less what it held at the start (Linux).
+    `peak_megabytes` is its greatest resident memory so far, less what it held at the start (Linux).
     """
 
     def __enter__(self) -> "Usage":
         self._start = time.perf_counter(), time.process_time(), resident("VmRSS")
         return self
 
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         wall, cpu, megabytes = self._start
         self.seconds = round(time.perf_counter() - wall, 4)
         self.cpu_seconds = round(time.process_time() - cpu, 4)
@@ -145,40 +136,21 @@ def resident(what: str) -> float:
 
 
 def in_fresh_process(
-    function: Callable[..., Any],
-    *arguments: Any,
-    launcher: Sequence[str] = (),
-    environment: dict[str, str] | None = None,
+    function: Callable[..., Any], *arguments: Any, launcher: Sequence[str] = (), **environment: str
 ) -> Figures:
-    """Run a function in a new Python process, in one thread, once its module is imported.
+    """Run a function of a module in a new Python process, in one thread, and return what it used.
 
-    Parameters
-    ----------
-    function : callable
-        A function of a module. Its result must be JSON.
-    *arguments
-        Its arguments, as JSON.
-    launcher : sequence of str, default=()
-        What starts the process, after `python`: torchrun's module and options.
-    environment : dict, default=None
-        Further environment variables.
-
-    Returns
-    -------
-    figures : dict
-        Its "result", and the attributes of `Usage`.
+    Its arguments and its result, which is "result" beside the attributes of `Usage`, are JSON. The
+    launcher starts the process, after `python`: torchrun's module and options.
     """
     module = function.__module__
     root = Path(inspect.getfile(function)).resolve().parents[module.count(".")]
     paths = [str(HERE.parents[1]), str(root)]
     name = f"{module}:{function.__name__}"
     command = [sys.executable, *launcher, str(HERE), name, json.dumps(arguments)]
-    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)} | (
-        environment or {}
-    )
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | environment, check=False
-    )
+    fixed = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    env = os.environ | fixed | environment
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if done.returncode:
         raise RuntimeError(f"{name} failed in its process:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -194,9 +166,8 @@ def main() -> None:
     with Usage() as usage:
         result = function(*json.loads(sys.argv[2]))
     if os.environ.get("RANK", "0") == "0":
-        print(
-            json.dumps({"result": result} | {k: v for k, v in vars(usage).items() if k[0] != "_"})
-        )
+        used = {name: value for name, value in vars(usage).items() if name[0] != "_"}
+        print(json.dumps({"result": result} | used))
 
 
 if __name__ == "__main__":

@@ -32,13 +32,7 @@ class Run(NamedTuple):
 
 
 class Recorder(Callback):
-    """Notes every run of a layer in the steps of a training.
-
-    Parameters
-    ----------
-    change : float
-        How much random noise is added to the initial weights.
-    """
+    """Notes every run of a layer in a step, after random noise `change` is added to the weights."""
 
     def __init__(self, change: float) -> None:
         self.change = change
@@ -87,42 +81,27 @@ def joined(runs: list[Run], body: PairBody) -> list[Run]:
 
 
 def floor(make: Callable[[], BiGANTransformer], X: np.ndarray) -> list[Product]:
-    """Return the products of one step in order, forward and then backward.
+    """Return the products of one step on the rows X in order, forward and then backward.
 
     The step is taken twice with the same rows and draws and other weights: where the input of a
     layer differs, a network made it.
-
-    Parameters
-    ----------
-    make : callable
-        Returns an unfitted estimator, always the same.
-    X : ndarray of shape (n_samples, n_features)
-        The rows of one batch.
     """
     recorders = [Recorder(change) for change in (0.0, 0.1)]
     for recorder in recorders:
         make().set_params(callbacks=[recorder], max_epochs=1).fit(X)
-    forward, backward = [], []
-    for run, changed in zip(*(recorder.runs for recorder in recorders), strict=True):
-        there, back = bare(run.layer, run.x, run.out, list(parts(run.x != changed.x)))
-        forward.append(there)
-        backward.append(back)
-    return [*forward, *chain(*reversed(backward))]
+    both = zip(*(recorder.runs for recorder in recorders), strict=True)
+    found = [bare(*run, list(parts(run.x != changed.x))) for run, changed in both]
+    return [*(there for there, _ in found), *chain(*(back for _, back in reversed(found)))]
 
 
 def parts(made: Tensor) -> Iterator[tuple[slice, slice]]:
     """Yield rows and columns (of images channels) that a network made, by half batches."""
-    n_rows = len(made)
-    halves = [
-        (slice(half.start, half.stop), span(made[half.start : half.stop].any(0)))
-        for half in (range(n_rows // 2), range(n_rows // 2, n_rows))
-    ]
-    (_, first), (_, second) = halves
+    middle = len(made) // 2
+    first, second = span(made[:middle].any(0)), span(made[middle:].any(0))
+    halves = [(slice(0, middle), first), (slice(middle, len(made)), second)]
     if first == second:
-        halves = [(slice(0, n_rows), first)]
-    for rows, columns in halves:
-        if columns is not None:
-            yield rows, columns
+        halves = [(slice(0, len(made)), first)]
+    yield from ((rows, columns) for rows, columns in halves if columns is not None)
 
 
 def span(wanted: Tensor) -> slice | None:

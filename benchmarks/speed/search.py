@@ -1,24 +1,24 @@
 """How much sooner a grid search of twelve fits ends with two workers, on one machine.
 
-`n_jobs=1` against two processes of one thread each under joblib's loky, under dask and, where it is
-installed, under ray. The workers have imported the package before the clock starts; what starting
-them takes stands beside. In each round all take turns, and the median counts.
+`n_jobs=1` against two processes of one thread each under joblib's loky and under dask. The workers
+have imported the package before the clock starts; what starting them takes stands beside. In each
+round all take turns, and the median counts.
 
 dask runs twice: as it comes, and without its setting of glibc's malloc. Setting a threshold for
 giving memory back to the system keeps malloc from raising its threshold for mapping: tensors of
 more than 128 kB are then mapped and cleared anew at each step.
 """
 
-import importlib.util
 import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from typing import Any
+from unittest.mock import patch
 
 import joblib
 import numpy as np
@@ -91,71 +91,48 @@ def dask(trim_threshold: int | None) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def ray() -> Iterator[None]:
-    """Use a ray cluster of two local processes."""
-    import ray as engine
-    from ray.util.joblib import register_ray
-
-    register_ray()
-    # It would replace print, whereupon skorch takes its log for a user's.
-    os.environ["RAY_TQDM_PATCH_PRINT"] = "0"
-    engine.init(num_cpus=N_WORKERS, include_dashboard=False, logging_level="ERROR")
-    with joblib.parallel_config("ray"):
-        yield
-    engine.shutdown()
-
-
-ENGINES: dict[str, tuple[str, Callable[[], Any]]] = {
-    "loky": ("joblib", loky),
-    "dask": ("distributed", partial(dask, TRIM_THRESHOLD)),
-    "dask, malloc as it is": ("distributed", partial(dask, None)),
-    "ray": ("ray", ray),
+ENGINES: dict[str, Callable[[], Any]] = {
+    "loky": loky,
+    "dask": partial(dask, TRIM_THRESHOLD),
+    "dask, malloc as it is": partial(dask, None),
 }
-
-
-@contextmanager
-def environment_kept() -> Iterator[None]:
-    """Restore the environment: dask leaves its workers' settings in that of whoever starts them."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def measure(engine: Callable[[], Any], X: np.ndarray) -> tuple[float, float, list[float]]:
     """Return the seconds until the workers are ready, those of the search, and its scores."""
     start = time.perf_counter()
-    with environment_kept(), engine():
+    # dask leaves its workers' settings in the environment of whoever starts them.
+    with patch.dict(os.environ), engine():
         wait_for_workers()
         starting = time.perf_counter() - start
         return starting, *search(X, N_WORKERS)
 
 
+def middle(values: Iterable[float]) -> float:
+    """Return the median, to three digits."""
+    return round(statistics.median(values), 3)
+
+
 def engines(*, device: str, rounds: int = 3) -> Figures:
-    """Measure every engine that is installed."""
+    """Measure every engine."""
     X = np.random.default_rng(0).normal(size=(N_ROWS, N_COLUMNS)).astype(np.float32)
-    found = {name: e for name, (package, e) in ENGINES.items() if importlib.util.find_spec(package)}
-    alone: list[tuple[float, list[float]]] = []
-    took: dict[str, list[tuple[float, float, list[float]]]] = {name: [] for name in found}
+    alone, took = [], {name: [] for name in ENGINES}
     for _ in range(rounds):
         alone.append(search(X, 1))
-        for name, engine in found.items():
+        for name, engine in ENGINES.items():
             took[name].append(measure(engine, X))
     figures: Figures = {
         **{"rows": N_ROWS, "columns": N_COLUMNS, "fits": len(N_COMPONENTS) * N_FOLDS},
-        **{"rounds": rounds, "alone_seconds": round(statistics.median(s for s, _ in alone), 2)},
-        "packages": [f"{ENGINES[name][0]} {version(ENGINES[name][0])}" for name in found],
+        **{"rounds": rounds, "alone_seconds": middle(s for s, _ in alone)},
+        "packages": [f"{package} {version(package)}" for package in ("joblib", "distributed")],
     }
     for name, runs in took.items():
         turns = list(zip(alone, runs, strict=True))
-        ratios = [own / one for (one, _), (_, own, _) in turns]
-        starting = [(begin + own) / one for (one, _), (begin, own, _) in turns]
         figures[name] = {
-            "starting_seconds": round(statistics.median(begin for begin, _, _ in runs), 2),
-            "seconds": round(statistics.median(own for _, own, _ in runs), 2),
-            "ratio": round(statistics.median(ratios), 3),
-            "ratio_with_starting": round(statistics.median(starting), 3),
+            "starting_seconds": middle(begin for begin, _, _ in runs),
+            "seconds": middle(own for _, own, _ in runs),
+            "ratio": middle(own / one for (one, _), (_, own, _) in turns),
+            "ratio_with_starting": middle((a + own) / one for (one, _), (a, own, _) in turns),
             "same_scores": all(scores == expected for (_, expected), (_, _, scores) in turns),
         }
     return figures

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from sklearn_bigan import BiGANTransformer
-from speed.clock import Clock, Figures, in_fresh_process, seconds, spread
+from speed.clock import Clock, Figures, beside, in_fresh_process, seconds
 from speed.products import Product, floor
 
-RECIPES: dict[str, dict[str, Any]] = {
+RECIPES: dict[str, Figures] = {
     "bigan": {"method": "bigan"},
     "ali": {"method": "ali"},
     "default": {},
@@ -39,10 +39,7 @@ def noise(n_rows: int, n_columns: int) -> np.ndarray:
 
 
 def table_model(recipe: str, n_columns: int, width: int, batch: int, **changed: Any) -> Figures:
-    """Return the parameters of a model of a table, whose updates see `batch` rows.
-
-    Half of them are partners where there are neighbors.
-    """
+    """Return the parameters of a model of a table, whose updates see `batch` rows or partners."""
     return {
         "n_components": 16 if n_columns < 100 else 50,
         "hidden_layer_sizes": (width, width),
@@ -55,7 +52,7 @@ def table_model(recipe: str, n_columns: int, width: int, batch: int, **changed: 
 
 def image_model(network: str, image_shape: tuple[int, int, int], **changed: Any) -> Figures:
     """Return the parameters of a model of images, by the default recipe."""
-    shape = {"network": network, "image_shape": tuple(image_shape), "n_components": 64}
+    shape = {"network": network, "image_shape": image_shape, "n_components": 64}
     return {**shape, "batch_size": 128, "random_state": 0, "device": "cpu", **changed}
 
 
@@ -97,13 +94,8 @@ def step_over_floor(
         n_steps = min(MOST_STEPS, max(3, round(ROUND_SECONDS / clock.steps[-1])))
     turns = Turns(device, products, n_steps)
     train(parameters, n_columns, n_steps, rounds + 1, turns)
-    steps, floors = turns.steps[1:], turns.floors[1:]
-    ratio, least, greatest = spread(step / bare for step, bare in zip(steps, floors, strict=True))
-    return {
-        **{"ratio": ratio, "least": least, "greatest": greatest},
-        **{"seconds": spread(steps)[0], "floor_seconds": spread(floors)[0]},
-        **{"rounds": rounds, "products": len(products), "steps": n_steps},
-    }
+    figures = beside(turns.steps[1:], turns.floors[1:])
+    return figures | {"products": len(products), "steps": n_steps}
 
 
 def named(n_columns: int, width: int, batch: int) -> str:
@@ -127,14 +119,11 @@ def tables(*, device: str, rounds: int = 7) -> Figures:
 
 def images(*, device: str, rounds: int = 7) -> Figures:
     """Measure the networks for images, and the memory of a process that trains them."""
-    figures: Figures = {}
+    figures: Figures = {network: {} for network in NETWORKS}
     for network in NETWORKS:
-        figures[network] = {
-            name: step_over_floor(
-                image_model(network, shape, device=device), prod(shape), rounds, IMAGE_STEPS
-            )
-            for name, shape in IMAGES.items()
-        }
+        for name, shape in IMAGES.items():
+            model = image_model(network, shape, device=device)
+            figures[network][name] = step_over_floor(model, prod(shape), rounds, IMAGE_STEPS)
         if device == "cpu":
             used = in_fresh_process(train_images, network)
             figures[network]["peak_megabytes"] = used["peak_megabytes"]
@@ -149,11 +138,8 @@ def train_images(network: str) -> None:
 def compiling(*, device: str, rounds: int = 1) -> Figures:
     """Time two short compiled trainings in a process without compiled files and in the next."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {"TORCHINDUCTOR_CACHE_DIR": folder}
-        took = [
-            in_fresh_process(compiled_trainings, device, environment=environment)["result"]
-            for _ in range(2)
-        ]
+        run = partial(in_fresh_process, compiled_trainings, device, TORCHINDUCTOR_CACHE_DIR=folder)
+        took = [run()["result"] for _ in range(2)]
     names = "first", "again", "in another process", "again there"
     return {f"default, {named(64, 256, 128)}": dict(zip(names, chain(*took), strict=True))}
 

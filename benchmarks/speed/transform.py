@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sklearn_bigan import BiGANTransformer
-from speed.clock import Figures, seconds, spread
+from speed.clock import Figures, beside, seconds
 from speed.steps import noise
 
 ENCODERS = [(64, 256), (784, 512)]  # columns, width
@@ -34,12 +34,8 @@ def encoders(*, device: str, rounds: int = 15) -> Figures:
         for rows, times in ((X, 1), (X[:1], CALLS)):
             ways = partial(model.transform, rows), partial(chunked, encoder, rows, device)
             took = [[seconds(way, times, device) for way in ways] for _ in range(rounds + 1)][1:]
-            ratio, least, greatest = spread(own / bare for own, bare in took)
-            own, bare = (spread(column)[0] for column in zip(*took, strict=True))
-            figures[f"{n_columns} columns, width {width}, rows {len(rows)}"] = {
-                **{"ratio": ratio, "least": least, "greatest": greatest},
-                **{"seconds": own, "floor_seconds": bare, "rounds": rounds},
-            }
+            name = f"{n_columns} columns, width {width}, rows {len(rows)}"
+            figures[name] = beside(*zip(*took, strict=True))
     return figures
 
 

@@ -32,21 +32,11 @@ GREY_PROBABILITY = 0.2
 
 
 class ViewDraws(NamedTuple):
-    """Random numbers of the views of a batch, each uniform on [-1, 1]; None where not used.
+    """Random numbers of the views of a batch, each uniform on [-1, 1]; None where not used."""
 
-    Attributes
-    ----------
-    crop : Tensor of shape (..., batch, 5) or None
-        Width, height, horizontal and vertical position, and angle.
-    flip : Tensor of shape (..., batch) or None
-        Mirrored where negative.
-    color : Tensor of shape (..., batch, 1 + 2 * channels) or None
-        Grey or not, contrast and brightness of each channel.
-    """
-
-    crop: Tensor | None
-    flip: Tensor | None
-    color: Tensor | None
+    crop: Tensor | None  # (..., batch, 5): width, height, position across and down, angle
+    flip: Tensor | None  # (..., batch): mirrored where negative
+    color: Tensor | None  # (..., batch, 1 + 2 * channels): grey, contrasts, brightnesses
 
 
 def draw_views(
@@ -69,23 +59,10 @@ def draw_views(
 
 
 def apply_views(rows: Tensor, image_shape: ImageShape, draws: ViewDraws, x_std: float) -> Tensor:
-    """Return a view of each image.
+    """Return a view of each image, as rows; values may lie outside the range of X.
 
-    Parameters
-    ----------
-    rows : Tensor of shape (batch, height * width * channels)
-        The images.
-    image_shape : tuple of int
-        Height, width and channels.
-    draws : ViewDraws
-        One set of random numbers for each image.
-    x_std : float
-        Root of the mean variance of the data's columns, the unit of brightness.
-
-    Returns
-    -------
-    views : Tensor of shape (batch, height * width * channels)
-        Values may lie outside the range of X.
+    `draws` has one set of random numbers for each image. `x_std`, the root of the mean variance of
+    the data's columns, is the unit of brightness.
     """
     maps = to_maps(rows, image_shape)
     if draws.crop is not None or draws.flip is not None:

@@ -5,7 +5,7 @@ several times as long as a training step.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from sklearn.utils import gen_batches
@@ -24,15 +24,8 @@ WALK_STEPS = 2
 class Batch(NamedTuple):
     """What a training step needs besides the weights.
 
-    Attributes
-    ----------
-    x : Tensor of shape (batch, n_features)
-        Standardised rows.
-    partner : Tensor of shape (batch, n_features)
-        For each row the end of a random walk on the nearest-neighbour graph; without a graph the
-        row itself.
-    draws : Draws
-        Draws from the prior and other random numbers of the step.
+    `x` holds standardised rows, (batch, n_features), and `partner` the end of each one's random
+    walk on the nearest-neighbour graph; without a graph the row itself.
     """
 
     x: Tensor
@@ -40,32 +33,13 @@ class Batch(NamedTuple):
     draws: Draws
 
 
-def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """Apply a function to every tensor of a batch, keeping its structure."""
-    if value is None or isinstance(value, Tensor):
-        return None if value is None else function(value)
-    return type(value)(*(map_tensors(function, part) for part in value))
-
-
 class Batches:
     """One epoch each time it is iterated: every row once, in a new random order.
 
-    Under `torchrun` each process gets its part of every batch; a few rows may then be left out of
-    an epoch, so that all parts are equal.
-
-    Parameters
-    ----------
-    source : RowSource
-        The rows.
-    batch_size : int
-        Rows in a batch. The last batch of a block is what is left; a single row joins the batch
-        before it, since batch norm has no statistics of one row.
-    draw : callable
-        From a number of rows and a generator to `Draws`.
-    order, noise : torch.Generator
-        Sources of the order and the walks, and of the draws.
-    graphs : NeighborGraphs or None
-        Where partners come from.
+    The last batch of a block is what is left; a single row joins the batch before it, since batch
+    norm has no statistics of one row. Under `torchrun` each process gets its part of every batch; a
+    few rows may then be left out of an epoch, so that all parts are equal. The generator `order`
+    determines order and walks, and `noise` what `draw` draws.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """The random numbers of a training step, drawn before the step computes anything."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -13,30 +14,31 @@ class Draws(NamedTuple):
 
     A step is then a pure function of weights, batch and draws: sharing it between processes,
     compiling it, recording it as a CUDA graph and testing it need no machinery for randomness.
-
-    Attributes
-    ----------
-    z : Tensor of shape (n_sets, batch, latent_dim)
-        Draws from the prior.
-    eps : Tensor of shape (n_sets, batch, latent_dim) or None
-        Noise of the Gaussian posterior.
-    views : ViewDraws or None
-        Augmentation of (2, batch) images.
     """
 
-    z: Tensor
-    eps: Tensor | None = None
-    views: ViewDraws | None = None
+    z: Tensor  # (n_sets, batch, latent_dim), from the prior
+    eps: Tensor | None = None  # (n_sets, batch, latent_dim), noise of the Gaussian posterior
+    views: ViewDraws | None = None  # augmentation of (2, batch) images
 
     def shard(self, rank: int, size: int) -> "Draws":
         """Return the part of one of `size` processes."""
+        part: Draws = map_tensors(
+            lambda drawn: shard(drawn.transpose(0, 1), rank, size).transpose(0, 1), self
+        )
+        return part
 
-        def part(tensor: Tensor | None) -> Tensor | None:
-            if tensor is None:
-                return None
-            return shard(tensor.transpose(0, 1), rank, size).transpose(0, 1)
 
-        views = None if self.views is None else ViewDraws(*map(part, self.views))
-        z = part(self.z)
-        assert z is not None
-        return Draws(z, part(self.eps), views)
+def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """Apply a function to every tensor of draws or of a batch, keeping the structure."""
+    if value is None or isinstance(value, Tensor):
+        return None if value is None else function(value)
+    return type(value)(*(map_tensors(function, part) for part in value))
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors of draws or of a batch, in the order of `map_tensors`."""
+    if isinstance(value, Tensor):
+        yield value
+    elif value is not None:
+        for part in value:
+            yield from tensors(part)

@@ -28,17 +28,7 @@ MAX_GRAPHS = 16
 
 
 class NeighborGraphs:
-    """The k-nearest-neighbour graph of each block of rows.
-
-    Parameters
-    ----------
-    source : RowSource
-        The rows in blocks.
-    n_neighbors : int
-        Largest number of neighbours of a row.
-    seed : int
-        Seed of the randomised PCA.
-    """
+    """The k-nearest-neighbour graph of each block of rows; `seed` is that of the randomised PCA."""
 
     def __init__(self, source: RowSource, n_neighbors: int, seed: int) -> None:
         self.source = source
@@ -56,35 +46,19 @@ class NeighborGraphs:
 
 
 def neighbor_graph(rows: np.ndarray, n_neighbors: int, seed: int, device: torch.device) -> Tensor:
-    """Return the nearest other rows of each row.
+    """Return the nearest other rows of each row: indices, (n_samples, k), on the device.
 
-    Rows with more columns than MAX_COMPONENTS are compared by their correlation: two images that
-    differ in brightness and contrast only are neighbours.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features), dtype float32
-        Standardised rows.
-    n_neighbors : int
-        Largest number of neighbours.
-    seed : int
-        Seed of the randomised PCA.
-    device : torch.device
-        Where the graph is needed; an accelerator computes it, too.
-
-    Returns
-    -------
-    graph : Tensor of shape (n_samples, k), dtype int64
-        Row i holds the neighbours of row i; k is smaller than `n_neighbors` for few rows.
+    k is `n_neighbors`, or smaller for few rows. Standardised float32 rows with more columns than
+    MAX_COMPONENTS are compared by their correlation: two images that differ in brightness and
+    contrast only are neighbours. An accelerator computes the graph, too.
     """
     n_rows, n_features = rows.shape
     k = min(n_neighbors, max(MIN_NEIGHBORS, n_rows // ROWS_PER_NEIGHBOR), n_rows - 1)
-    if n_features <= MAX_COMPONENTS:
-        return nearest(as_tensor(rows).to(device), k)
-    profiles = standardise_rows(rows)
-    if n_rows <= MAX_COMPONENTS:
-        return nearest(torch.from_numpy(profiles).to(device), k)
-    return nearest(leading_components(profiles, seed, device), k)
+    if n_features > MAX_COMPONENTS:
+        rows = standardise_rows(rows)
+    if min(n_rows, n_features) > MAX_COMPONENTS:
+        return nearest(leading_components(rows, seed, device), k)
+    return nearest(as_tensor(rows).to(device), k)
 
 
 def leading_components(points: np.ndarray, seed: int, device: torch.device) -> Tensor:

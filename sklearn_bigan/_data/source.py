@@ -30,19 +30,8 @@ SPANS_PER_BLOCK = 64
 class RowSource(Dataset):
     """The rows of X, standardised and in blocks on the device; the dataset that skorch is given.
 
-    Which rows share a block is drawn once.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        The rows in their own units, of any numeric dtype; may be a memory map. It is never changed,
-        and never copied as a whole unless it fits in one block.
-    standardizer : Standardizer
-        Brings rows to the networks' units.
-    device : torch.device
-        Where blocks are needed.
-    seed : int
-        Seed of the blocks and their order.
+    Which rows share a block is drawn once, from `seed`. X has any numeric dtype and may be a memory
+    map. It is never changed, and never copied as a whole unless it fits in one block.
     """
 
     def __init__(

@@ -21,42 +21,20 @@ class Standardizer:
 
     Where `mean` and `scale` are None rows are only converted to float32: bounded outputs (sigmoid,
     tanh) need X as it is.
-
-    Attributes
-    ----------
-    mean, scale : ndarray of shape (n_features,), dtype float64, or None
-        Shift and unit of each column.
-    variance : float
-        Mean variance of the training data's columns after standardisation: 1 unless rows are left
-        as they are, or constant.
     """
 
-    mean: np.ndarray | None = None
-    scale: np.ndarray | None = None
+    mean: np.ndarray | None = None  # (n_features,), float64
+    scale: np.ndarray | None = None  # (n_features,), float64
+    # Mean variance of the training data's columns after standardisation: 1 unless rows are left as
+    # they are.
     variance: float = 1.0
 
     def transform(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Standardise rows to float32.
+        """Standardise rows of any numeric dtype to float32; raise ValueError if one overflows.
 
         Arithmetic is done in float64, a few rows at a time: a large offset costs no precision, and
-        the same values have the same bits in any dtype.
-
-        Parameters
-        ----------
-        x : ndarray of shape (n_samples, n_features)
-            Rows in their own units, of any numeric dtype.
-        out : ndarray of shape (n_samples, n_features), dtype float32, or None, default=None
-            Where to write the result; None: a new array, or x itself if nothing changes.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples, n_features), dtype float32
-            The standardised rows, C-contiguous.
-
-        Raises
-        ------
-        ValueError
-            If float32 cannot hold a value.
+        the same values have the same bits in any dtype. The result is written to `out`, if given;
+        else it is a new array, or x itself if nothing changes.
         """
         if self.mean is None or self.scale is None:
             return as_float32(x, out)
@@ -92,10 +70,7 @@ class Standardizer:
 
 
 def as_float32(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Return the rows as a C-contiguous float32 array, a copy only where one is needed.
-
-    Parameters and errors are those of `Standardizer.transform`.
-    """
+    """Return the rows as a C-contiguous float32 array, a copy only where one is needed."""
     if out is None and x.dtype == np.float32:
         return np.ascontiguousarray(x)
     if out is None:

@@ -32,14 +32,8 @@ ROUND_OFF, ROUND_OFF_BESIDE_OTHERS = 1e-9, 1e-12
 class ColumnStatistics:
     """Number of rows, mean, variance and range of X.
 
-    Attributes
-    ----------
-    n_rows : int
-        Number of rows.
-    mean, variance : ndarray of shape (n_features,), dtype float64
-        Of each column; the variance is that of the population.
-    minimum, maximum : float
-        Over all columns.
+    `mean` and `variance` (of the population) belong to each column, in float64; `minimum` and
+    `maximum` are those of all columns.
     """
 
     n_rows: int
@@ -50,13 +44,7 @@ class ColumnStatistics:
 
     @classmethod
     def of(cls, X: np.ndarray, estimator_name: str) -> Self:
-        """Compute the statistics in one pass, in float64, and check that X is finite.
-
-        Raises
-        ------
-        ValueError
-            If X contains NaN or infinity.
-        """
+        """Compute the statistics in one pass, in float64; ValueError if X has NaN or infinity."""
         chunks = _chunks(X)
         first = next(chunks)
         # Means are computed relative to the first row: in differences of means, a large offset
@@ -95,18 +83,10 @@ class ColumnStatistics:
     def standardizer(self, *, bounded: bool, shared: bool) -> Standardizer:
         """Return what brings rows to the networks' units.
 
-        Parameters
-        ----------
-        bounded : bool
-            Whether the generator's output activation is bounded: rows are then left as they are.
-        shared : bool
-            Whether all columns have one unit, as pixels do: the root of their mean variance.
-            Otherwise columns that vary more than MAX_TIMES_MEDIAN allows get larger units.
-
-        Raises
-        ------
-        ValueError
-            If float32 cannot hold X, or the squares of its columns' variation.
+        With a `bounded` output activation rows are left as they are. `shared`: all columns have one
+        unit, as pixels do, the root of their mean variance; otherwise columns that vary more than
+        MAX_TIMES_MEDIAN allows get larger units. Raises ValueError if float32 cannot hold X, or the
+        squares of its columns' variation.
         """
         if max(-self.minimum, self.maximum) > FLOAT32_MAX:
             raise ValueError(TOO_LARGE)

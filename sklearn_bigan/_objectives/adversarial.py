@@ -67,18 +67,10 @@ def backward_both_players(
 ) -> None:
     """Leave D's gradient of its loss on D's weights, and E's and G's of theirs on theirs.
 
-    Parameters
-    ----------
-    bigan : BiGAN
-        The players.
-    logits : Tensor of shape (n + m,)
-        D of n encoder pairs, then of m generator pairs.
-    z_hat : Tensor of shape (n, latent_dim) or None
-        E(x) as D was given it, a tensor used for nothing else; None where D sees no codes.
-    x_hat : Tensor of shape (m, n_features)
-        G(z) as D was given it, a tensor used for nothing else.
-    terms : Tensor of shape () or None
-        What E and G minimise beside the adversarial loss.
+    `logits`, (n + m,), are D's for n encoder pairs, then for m generator pairs. `z_hat` and `x_hat`
+    are E(x), (n, latent_dim), and G(z), (m, n_features), as D was given them: tensors used for
+    nothing else. `z_hat` is None where D sees no codes. `terms`, a scalar or None, is what E and G
+    minimise beside the adversarial loss.
     """
     m = len(x_hat)
     n = len(logits) - m

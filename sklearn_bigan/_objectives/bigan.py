@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from sklearn_bigan._data.augmentation import apply_views, draw_views
+from sklearn_bigan._data.augmentation import ViewDraws, apply_views, draw_views
 from sklearn_bigan._data.batches import Batch
-from sklearn_bigan._data.draws import Draws
+from sklearn_bigan._data.draws import Draws, map_tensors
 from sklearn_bigan._objectives.adversarial import adversarial_metrics, backward_both_players
 from sklearn_bigan._objectives.terms import consistency_loss, contrastive_loss
 from sklearn_bigan._runtime.distributed import gather
@@ -19,22 +19,11 @@ from sklearn_bigan.networks.priors import Prior
 class BiGANObjective(nn.Module):
     """E and G against D on pairs (x, E(x)) and (G(z), z), plus terms; weight 0 leaves one out.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-        The networks' description.
-    cycle_weight : float
-        Weight of ||x - G(E(x))||^2 / variance of x (ALICE, Li et al. 2017).
-    latent_cycle_weight : float
-        Weight of ||z - E(G(z))||^2 (ALICE; VEEGAN, Srivastava et al. 2017).
-    consistency_weight : float
-        Weight of the distance between codes of rows and partners, or of NT-Xent between views.
-    has_partners : bool
-        Whether rows have partners from the nearest-neighbour graph.
-    augmentations : tuple of str
-        Data augmentation of what E sees, see `_data.augmentation`; empty for none.
-    x_variance : float
-        Mean variance of the columns of x as the networks see them.
+    `x_variance` is the mean variance of the columns of x as the networks see them. The terms are
+
+    - cycle: ||x - G(E(x))||^2 / x_variance (ALICE, Li et al. 2017);
+    - latent cycle: ||z - E(G(z))||^2 (ALICE; VEEGAN, Srivastava et al. 2017);
+    - consistency: the distance between codes of rows and partners, or NT-Xent between views.
     """
 
     def __init__(
@@ -77,9 +66,8 @@ class BiGANObjective(nn.Module):
     def backward(self, bigan: BiGAN, batch: Batch) -> dict[str, Tensor]:
         """Leave every player's gradient on its weights; return the step's metrics."""
         E, G, D = bigan.encoder, bigan.generator, bigan.discriminator
-        x, x_for_D, x_for_E = self.inputs(batch)
-        z = batch.draws.z.flatten(0, 1)
-        eps = None if batch.draws.eps is None else batch.draws.eps.flatten(0, 1)
+        z, eps, views = map_tensors(lambda drawn: drawn.flatten(0, 1), batch.draws)
+        x, x_for_D, x_for_E = self.inputs(batch, views)
 
         # Encode and generate: z_hat ~ q(z|x), x_hat = G(z), x_tilde = G(z_hat). G runs once, so
         # that its batch statistics are those of prior draws and codes together, as in use.
@@ -116,16 +104,13 @@ class BiGANObjective(nn.Module):
         backward_both_players(bigan, logits, z_hat_for_D, generated_for_D, total)
         return {name: value.detach() for name, value in metrics.items()}
 
-    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def inputs(self, batch: Batch, views: ViewDraws | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rows x, what D is given beside their codes, and what E encodes.
 
         With partners, D is given a row's partner beside the row's code, and the reverse. With
         views, E encodes two views of each image, and D sees the images.
         """
-        if batch.draws.views is not None and self.spec.image_shape is not None:
-            views = type(batch.draws.views)(
-                *(None if drawn is None else drawn.flatten(0, 1) for drawn in batch.draws.views)
-            )
+        if views is not None and self.spec.image_shape is not None:
             both = torch.cat([batch.x, batch.partner])
             x_for_E = apply_views(both, self.spec.image_shape, views, math.sqrt(self.x_variance))
             return batch.x, batch.partner, x_for_E

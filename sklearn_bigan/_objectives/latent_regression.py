@@ -16,13 +16,7 @@ SHARE_IN_G = {"latent_regression": 0.0, "joint_latent_regression": 0.25}
 
 
 class LatentRegressionObjective(nn.Module):
-    """G against a discriminator of x alone; E minimises the regression loss of z on samples G(z).
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        The networks' description.
-    """
+    """G against a discriminator of x alone; E minimises the loss of regressing z on G(z)."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()

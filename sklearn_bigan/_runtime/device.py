@@ -6,13 +6,7 @@ import torch
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the device that `"auto"` or a torch device string names on this machine.
-
-    Raises
-    ------
-    ValueError
-        If torch cannot place a tensor there.
-    """
+    """Return the device that `"auto"` or a string names; ValueError if torch cannot use it here."""
     if device == "auto":
         available = torch.accelerator.is_available()
         accelerator = torch.accelerator.current_accelerator() if available else None

@@ -33,13 +33,7 @@ def shard(tensor: Tensor, rank: int, size: int) -> Tensor:
 
 
 def check_rows(n_rows: int, batch_size: int, device: torch.device) -> None:
-    """Raise unless all processes have the same number of rows, and enough to share a batch.
-
-    Raises
-    ------
-    ValueError
-        Naming the number of rows and what to change.
-    """
+    """Raise ValueError unless every process has the same number of rows, and enough of them."""
     _, size = rank_and_size()
     if size == 1:
         return
@@ -135,12 +129,8 @@ class SharedBatchNorm(_BatchNorm):
     """Batch normalisation whose statistics in training are those of all processes' rows.
 
     Parts have equal size, so that the whole's variance is the mean variance of the parts plus the
-    variance of their means. (`torch.nn.SyncBatchNorm` does the same on GPUs only.)
-
-    Attributes
-    ----------
-    shared : bool
-        Whether the processes' rows are parts of a batch. Set to False where all have the same.
+    variance of their means. (`torch.nn.SyncBatchNorm` does the same on GPUs only.) `shared` is
+    False where all processes have the same rows.
     """
 
     shared = True

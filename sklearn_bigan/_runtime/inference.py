@@ -29,29 +29,13 @@ def map_chunks(
     to_float32: Callable[[np.ndarray, np.ndarray], np.ndarray],
     multiple: int = MULTIPLE,
 ) -> np.ndarray:
-    """Apply a function of tensors to all rows, a chunk at a time.
+    """Apply a function of tensors to all rows, a chunk at a time; row i depends on row i alone.
 
-    The output is allocated once; beside it only chunks are held, so that float64 or integer rows
-    are never converted as a whole.
-
-    Parameters
-    ----------
-    function : callable
-        From (chunk, n) to (chunk, m), both float32 on the device.
-    rows : ndarray of shape (n_samples, n)
-        At least one row, of any numeric dtype; may be read-only or memory-mapped.
-    device : torch.device
-        Where the function computes.
-    to_float32 : callable
-        From a chunk of rows and a float32 array of its shape: writes the values that the function
-        expects into the array.
-    multiple : int, default=MULTIPLE
-        Chunks are padded to a multiple of this number of rows.
-
-    Returns
-    -------
-    out : ndarray of shape (n_samples, m), dtype float32
-        Row i depends on ``rows[i]`` alone.
+    The function maps (chunk, n) to (chunk, m), both float32 on the device. `rows`, (n_samples, n),
+    at least one, have any numeric dtype and may be read-only or memory-mapped; `to_float32` writes
+    the values that the function expects into a float32 array. Chunks are padded to a `multiple` of
+    rows. The output is allocated once; beside it only chunks are held, so that float64 or integer
+    rows are never converted as a whole.
     """
 
     def outputs(start: int) -> np.ndarray:

@@ -21,12 +21,7 @@ STATISTICS_BATCHES = 100
 class MovingAverage:
     """Exponential moving average (EMA) of E's and G's weights and batch-norm statistics.
 
-    Parameters
-    ----------
-    bigan : BiGAN
-        Owner of the trained networks, and of their averaged copies.
-    decay : float
-        In [0, 1). With 0 the copies follow only at the end of an epoch, by `copy`.
+    `decay` lies in [0, 1). With 0 the copies follow only at the end of an epoch, by `copy`.
     """
 
     def __init__(self, bigan: BiGAN, decay: float) -> None:
@@ -77,22 +72,11 @@ def update_statistics(
 ) -> None:
     """Give the averaged networks batch statistics of the data that they are used on.
 
-    Parameters
-    ----------
-    bigan : BiGAN
-        Owner of the networks. Buffers other than batch statistics and the prior are copied from the
-        trained networks.
-    rows : Tensor of shape (n_samples, n_features)
-        What E is used on. G is used on draws from the prior.
-    batch_size : int
-        Rows in a batch, about.
-    generator : torch.Generator
-        Source of the order and the draws.
-    with_codes : bool
-        Whether G was trained on codes of rows, too.
-    from_scratch : bool
-        Whether the statistics are the means over the batches. Otherwise they are updated with batch
-        norm's momentum: the rows may be a piece of the data only.
+    E is used on the standardised `rows`, (n_samples, n_features), and G on draws from the prior,
+    and on codes of the rows if it was trained on them (`with_codes`). Batches have about
+    `batch_size` rows. Other buffers than batch statistics and the prior are copied from the trained
+    networks. From scratch, statistics are the means over the batches. Otherwise they are updated
+    with batch norm's momentum: the rows may be a piece of the data only.
     """
     averaged = bigan.averaged
     _copy_other_buffers(bigan)

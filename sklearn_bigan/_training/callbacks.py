@@ -18,13 +18,7 @@ def has_scheduler(callbacks: Iterable[Any]) -> bool:
 
 
 def check_callbacks(callbacks: Iterable[Any]) -> None:
-    """Raise for callbacks that cannot do here what skorch says they do.
-
-    Raises
-    ------
-    ValueError
-        Saying what to use instead.
-    """
+    """Raise ValueError for callbacks that cannot do here what skorch says they do."""
     for callback in _instances(callbacks):
         name = type(callback).__name__
         if isinstance(callback, BatchScoring | PassthroughScoring):
@@ -46,10 +40,12 @@ def check_callbacks(callbacks: Iterable[Any]) -> None:
             )
         monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and monitor.startswith("valid_"):
+            # A checkpoint needs a flag, for which None means every epoch.
+            metric = "reconstruction_ratio" if isinstance(callback, EarlyStopping) else None
             raise ValueError(
                 f"{name}(monitor={monitor!r}) watches a validation set, which BiGANTransformer "
                 f"does not split off. Use a metric of history_, such as "
-                f"{name}(monitor={_alternative(callback)!r}), or the name of an EpochScoring."
+                f"{name}(monitor={metric!r}), or the name of an EpochScoring."
             )
         if isinstance(callback, EarlyStopping | LRScheduler) and monitor == "train_loss":
             if isinstance(callback, LRScheduler) and "Plateau" not in str(callback.policy):
@@ -59,11 +55,6 @@ def check_callbacks(callbacks: Iterable[Any]) -> None:
                 f"has one for each player. Use another metric of history_, such as "
                 f"{name}(monitor='reconstruction_ratio')."
             )
-
-
-def _alternative(callback: Any) -> str | None:
-    """Return what to monitor: a checkpoint needs a flag, for which None means every epoch."""
-    return "reconstruction_ratio" if isinstance(callback, EarlyStopping) else None
 
 
 def _instances(callbacks: Iterable[Any]) -> list[Any]:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from sklearn_bigan._data.batches import Batch, map_tensors
+from sklearn_bigan._data.batches import Batch
+from sklearn_bigan._data.draws import map_tensors, tensors
 from sklearn_bigan._runtime.determinism import default_generators_seeded
 from sklearn_bigan.networks.bigan import BiGAN
 
@@ -28,15 +29,9 @@ Metrics = dict[str, Tensor]
 class CompiledStep:
     """Calls a function of batches that leaves gradients on weights, as compiled code.
 
-    The first call compiles, which takes seconds, for batches of its shape; others run uncompiled.
-
-    Parameters
-    ----------
-    backward : callable
-        From a batch to metrics. It must depend on weights, buffers and batch alone and not branch
-        on the value of a tensor; gradients are None before each call.
-    bigan : BiGAN
-        Owner of the weights, and of buffers that the function may change.
+    The function must depend on weights, buffers and batch alone and not branch on the value of a
+    tensor; gradients are None before each call. The first call compiles, which takes seconds, for
+    batches of its shape; others run uncompiled.
     """
 
     def __init__(self, backward: Callable[[Batch], Metrics], bigan: BiGAN) -> None:
@@ -64,19 +59,19 @@ class CompiledStep:
         if self.compiled is None or batch.x.shape != self.shape:
             return self.backward(batch)
         with torch.no_grad():
-            stacked, *gradients = self.compiled(*_tensors(batch))
+            stacked, *gradients = self.compiled(*tensors(batch))
         for weight, gradient in zip(self.weights, gradients, strict=True):
             weight.grad = gradient
         return dict(zip(self.names, stacked.unbind(), strict=True))
 
     def _compile(self, batch: Batch) -> Callable[..., Sequence[Tensor]]:
-        def step(*tensors: Tensor) -> list[Tensor | None]:
-            given = iter(tensors)
+        def step(*inputs: Tensor) -> list[Tensor | None]:
+            given = iter(inputs)
             metrics = self.backward(map_tensors(lambda _: next(given), batch))
             self.names = list(metrics)
             return [torch.stack(list(metrics.values())), *(weight.grad for weight in self.weights)]
 
-        inputs = _tensors(batch)
+        inputs = tuple(tensors(batch))
         # The compiler restores torch's default generators to their state at its beginning, without
         # regard to other threads: nobody may draw initial weights from them meanwhile.
         with default_generators_seeded(0, batch.x.device):
@@ -99,15 +94,3 @@ class CompiledStep:
                 buffer.copy_(old)
             for weight in self.weights:
                 weight.grad = None
-
-
-def _tensors(batch: Batch) -> list[Tensor]:
-    """Return the tensors of a batch in the order of `map_tensors`."""
-    found: list[Tensor] = []
-
-    def collect(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    map_tensors(collect, batch)
-    return found

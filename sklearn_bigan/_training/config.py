@@ -8,28 +8,14 @@ class TrainingConfig:
     """Settings of the training, with "auto" resolved.
 
     skorch's parameters of `BiGANNet` hold the others: `lr`, `batch_size`, `max_epochs`.
-
-    Attributes
-    ----------
-    cycle_weight, latent_cycle_weight, consistency_weight : float
-        Weights of the loss terms, see `BiGANObjective`.
-    n_neighbors : int
-        Neighbours of a row in the graph that partners come from; 0 for no partners.
-    augmentations : tuple of str
-        Data augmentation of what E sees; empty for none.
-    ema_decay : float
-        Decay of the exponential moving average of E's and G's weights; 0 uses the last weights.
-    precision : str
-        "float32" or "bfloat16" (mixed precision).
-    compile : bool
-        Whether torch compiles the training step.
     """
 
+    # Weights of the loss terms, see `BiGANObjective`.
     cycle_weight: float
     latent_cycle_weight: float
     consistency_weight: float
-    n_neighbors: int
-    augmentations: tuple[str, ...]
-    ema_decay: float
-    precision: str
-    compile: bool
+    n_neighbors: int  # in the graph that partners come from; 0 for no partners
+    augmentations: tuple[str, ...]  # of what E sees; empty for none
+    ema_decay: float  # of the moving average of E's and G's weights; 0 uses the last weights
+    precision: str  # "float32" or "bfloat16" (mixed precision)
+    compile: bool  # whether torch compiles the training step

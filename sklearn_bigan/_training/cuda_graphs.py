@@ -7,12 +7,12 @@ with the same bits.
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sklearn_bigan._data.batches import Batch, map_tensors
+from sklearn_bigan._data.batches import Batch
+from sklearn_bigan._data.draws import map_tensors, tensors
 
 # Steps before one is recorded. Libraries initialise themselves in the first, and recording takes as
 # long as about ten: small pieces passed to `partial_fit` are not recorded.
@@ -24,18 +24,10 @@ Metrics = dict[str, Tensor]
 class CUDAGraphStep:
     """Calls a function of batches that leaves gradients on weights; replays it as a CUDA graph.
 
-    Only batches of the first one's shape are replayed. The last batch of an epoch may be smaller,
-    and memory for a second graph would be held all the time.
-
-    Parameters
-    ----------
-    backward : callable
-        From a batch to metrics. It must depend on weights and batch alone, neither wait for the
-        device nor branch on the value of a tensor; gradients are None before each call.
-    weights : list of Tensor
-        What gets gradients.
-    device : torch.device
-        A CUDA device.
+    The function must depend on weights and batch alone, and neither wait for the device nor branch
+    on the value of a tensor; gradients are None before each call. Only batches of the first one's
+    shape are replayed. The last batch of an epoch may be smaller, and memory for a second graph
+    would be held all the time.
     """
 
     def __init__(
@@ -69,7 +61,8 @@ class CUDAGraphStep:
                 self._give_up(error)
                 return self.backward(batch)
         assert self.graph is not None
-        _copy_into(self.batch, batch)
+        for own, given in zip(tensors(self.batch), tensors(batch), strict=True):
+            own.copy_(given)
         self.graph.replay()
         for weight, gradient in zip(self.weights, self.gradients, strict=True):
             weight.grad = gradient
@@ -112,12 +105,3 @@ class CUDAGraphStep:
             RuntimeWarning,
             stacklevel=2,
         )
-
-
-def _copy_into(target: Any, source: Any) -> None:
-    """Copy all tensors of a batch into those of another of the same structure."""
-    if isinstance(target, Tensor):
-        target.copy_(source)
-    elif target is not None:
-        for own, other in zip(target, source, strict=True):
-            _copy_into(own, other)

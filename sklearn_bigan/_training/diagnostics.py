@@ -65,18 +65,10 @@ class Diagnostics(NamedTuple):
 def diagnose(
     encoder: Encoder, generator: Generator, prior: Prior, x: Tensor, noise: torch.Generator
 ) -> Diagnostics:
-    """Compute the diagnostics of E and G, both in evaluation mode.
+    """Compute the diagnostics of E and G, in evaluation mode, on two or more standardised rows.
 
-    Parameters
-    ----------
-    encoder, generator : Encoder, Generator
-        E, whose own prior samples are drawn from, and G.
-    prior : Prior
-        The prior of the training, which codes are compared with.
-    x : Tensor of shape (n_samples, n_features)
-        At least two standardised rows.
-    noise : torch.Generator
-        Source of the draws.
+    Samples are drawn from the encoder's own prior; codes are compared with `prior`, that of the
+    training.
     """
     z = encoder.prior.sample(PROBE_ROWS, noise)
     prior_variance = prior.sample(PROBE_ROWS, noise).var(0)
@@ -116,13 +108,7 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def check_finite(values: dict[str, float], epoch: int, learning_rate: float) -> None:
-    """Raise, naming the values, unless float32 can hold all of them and their squares.
-
-    Raises
-    ------
-    ValueError
-        Saying what diverged and what to change.
-    """
+    """Raise ValueError, naming the values, unless float32 holds all of them and their squares."""
     wrong = [f"{name} is {x:.3g}" for name, x in values.items() if not abs(x) < LARGEST]
     if wrong:
         raise ValueError(

@@ -40,13 +40,7 @@ from sklearn_bigan._training.callbacks import check_callbacks, has_scheduler
 from sklearn_bigan._training.compiling import CompiledStep
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan._training.cuda_graphs import CUDAGraphStep
-from sklearn_bigan._training.diagnostics import (
-    PROBE_ROWS,
-    Diagnostics,
-    check_finite,
-    diagnose,
-    problems,
-)
+from sklearn_bigan._training.diagnostics import PROBE_ROWS, Diagnostics, check_finite, diagnose
 from sklearn_bigan._training.schedule import ADVERSARIAL_SHARE, learning_rate_factor
 from sklearn_bigan.networks.bigan import ModelSpec, load_bigan, make_bigan
 
@@ -68,21 +62,9 @@ class BiGANNet(NeuralNet):
     raised to the caller. Metrics stay on the device during an epoch and are recorded at its end, so
     that the host never waits for a step. Callbacks are initialised when a training begins.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-        The networks.
-    config : TrainingConfig
-        How they are trained.
-    standardizer : Standardizer
-        Brings X to the networks' units.
-    x_mean : ndarray of shape (n_features,)
-        Mean of X in its own units, where samples start.
-    seed : int
-        All randomness is derived from it.
-    **kwargs
-        `lr`, `batch_size`, `max_epochs`, `device`, `callbacks`, `warm_start` and `verbose` of
-        `skorch.NeuralNet`.
+    Samples start at `x_mean`, the mean of X in its own units; all randomness is derived from
+    `seed`. Keywords are skorch's `lr`, `batch_size`, `max_epochs`, `device`, `callbacks`,
+    `warm_start` and `verbose`.
 
     Attributes
     ----------
@@ -200,29 +182,15 @@ class BiGANNet(NeuralNet):
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
         """Train for `max_epochs` epochs with a decaying learning rate; from scratch by default.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features), or RowSource
-            Finite rows in their own units.
-        y : None
-            Ignored.
-        **fit_params
-            `epochs`, in place of `max_epochs`.
-
-        Returns
-        -------
-        self : BiGANNet
-            The trained net.
+        X holds finite rows in their own units, or is a `RowSource`. `epochs` may be given in place
+        of `max_epochs`.
         """
         if not self.warm_start or not self.initialized_:
             self.initialize()
         return self._train(X, decay=True, **fit_params)
 
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Self:
-        """Train on, for `max_epochs` epochs with a constant learning rate.
-
-        Parameters are those of `fit`.
-        """
+        """Train on, for `max_epochs` epochs with a constant learning rate; otherwise as `fit`."""
         if not self.initialized_:
             self.initialize()
         return self._train(X, decay=False, **fit_params)
@@ -253,7 +221,6 @@ class BiGANNet(NeuralNet):
             with suppress(StopTraining):
                 self.notify("on_train_end", X=source.X, y=None)
             self.module_.eval()
-            self._check_weights()
             self._finish(source, finish, decay=decay, from_scratch=from_scratch)
         return self
 
@@ -280,7 +247,7 @@ class BiGANNet(NeuralNet):
         for _epoch in range(epochs):
             self.notify("on_epoch_begin", **datasets)
             self.module_.train()
-            means = _Means()
+            sums, n_rows = torch.zeros((), device=source.device), 0
             for batch in batches:
                 self.notify("on_batch_begin", batch=batch, training=True)
                 if not scheduled:
@@ -288,13 +255,14 @@ class BiGANNet(NeuralNet):
                     self._set_learning_rate(learning_rate_factor(step, n_steps) if decay else 1.0)
                 metrics = self.train_step(batch, backward=backward)
                 average.update(self.n_updates_)
-                means.add(metrics, len(batch.x))
+                sums = sums + len(batch.x) * torch.stack(list(metrics.values()))
+                n_rows += len(batch.x)
                 self.history.record_batch("train_batch_size", len(batch.x))
                 self.notify(
                     "on_batch_end", batch=batch, training=True, y_pred=None, metrics=metrics
                 )
             average.copy()
-            self._record_epoch(means, probe, probe_seed)
+            self._record_epoch(list(metrics), sums / n_rows, probe, probe_seed)
             self.notify("on_epoch_end", **datasets)
         return self
 
@@ -303,17 +271,8 @@ class BiGANNet(NeuralNet):
     ) -> Metrics:
         """Update E, G and D once, simultaneously: all gradients at the same weights.
 
-        Parameters
-        ----------
-        batch : Batch
-            Rows, partners and draws.
-        backward : callable or None, default=None
-            What leaves gradients on the weights; None: the objective itself.
-
-        Returns
-        -------
-        metrics : dict of str to Tensor
-            Losses and accuracies before the update, scalars on the device.
+        `backward` leaves the gradients on the weights; None: the objective itself does. Returns
+        losses and accuracies before the update, scalars on the device.
         """
         if backward is None:
             backward = partial(self.criterion_.backward, self.module_)
@@ -361,31 +320,25 @@ class BiGANNet(NeuralNet):
         share = ADVERSARIAL_SHARE if self.config.augmentations and self.spec.joint else 1.0
         return 1.0, share, share
 
-    def _record_epoch(self, means: "_Means", probe: Tensor, seed: int) -> None:
+    def _record_epoch(self, names: list[str], means: Tensor, probe: Tensor, seed: int) -> None:
         """Record the epoch's mean metrics and its diagnostics; the device is read once."""
-        averages = means.values()
-        distributed.average([averages])
+        distributed.average([means])
         module, noise = self.module_.eval(), generator_on(probe.device, seed)
         found = diagnose(module.encoder, module.generator, module.encoder.prior, probe, noise)
-        values = torch.cat([averages, torch.stack(found)]).cpu().tolist()
-        recorded = dict(zip([*means.names, *found._fields], values, strict=True))
-        for name, value in recorded.items():
+        values = torch.cat([means, torch.stack(found)]).cpu().tolist()
+        for name, value in zip([*names, *found._fields], values, strict=True):
             self.history.record(name, value)
-        self.history.record("train_batch_count", means.n_batches)
-        finite = {name: recorded[name] for name in means.names}
-        check_finite(finite, len(self.history), self.lr)
-
-    def _check_weights(self) -> None:
-        weights = dict(self.get_all_learnable_params())
-        sums = torch.stack([weight.detach().sum() for weight in weights.values()])
-        check_finite(
-            dict(zip(weights, sums.cpu().tolist(), strict=True)), len(self.history), self.lr
-        )
+        self.history.record("train_batch_count", len(self.history[-1]["batches"]))
+        metrics = dict(zip(names, values, strict=False))
+        check_finite(metrics, len(self.history), self.lr)
 
     def _finish(
         self, source: RowSource, generator: torch.Generator, *, decay: bool, from_scratch: bool
     ) -> None:
-        """Make the averaged networks ready for use."""
+        """Check that the weights are finite, and make the averaged networks ready for use."""
+        weights = dict(self.get_all_learnable_params())
+        sums = torch.stack([weight.detach().sum() for weight in weights.values()]).cpu().tolist()
+        check_finite(dict(zip(weights, sums, strict=True)), len(self.history), self.lr)
         joint, seed = self.spec.joint, self._seed(Stream.FINISH)
         MovingAverage(self.module_, self.config.ema_decay).copy()
         update_statistics(
@@ -408,10 +361,6 @@ class BiGANNet(NeuralNet):
         probe = source.sample(PROBE_ROWS, self._seed(Stream.DIAGNOSTICS))
         used, prior = self.module_.averaged, self.module_.encoder.prior
         return diagnose(used.encoder, used.generator, prior, probe, noise)
-
-    def problems(self, X: Any) -> list[str]:
-        """Describe what is wrong with the trained networks, by rows of X; often nothing."""
-        return problems(self.diagnose(X))
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; one that raises KeyboardInterrupt ends the training, as in skorch.
@@ -533,25 +482,3 @@ def make_objective(
         augmentations=config.augmentations,
         x_variance=x_variance,
     )
-
-
-class _Means:
-    """Means of metrics over the rows of an epoch, kept on the device."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.sums: Tensor | None = None
-        self.n_rows = self.n_batches = 0
-
-    def add(self, metrics: Metrics, n_rows: int) -> None:
-        """Add the means over a batch of `n_rows` rows."""
-        self.names = list(metrics)
-        weighted = n_rows * torch.stack(list(metrics.values()))
-        self.sums = weighted if self.sums is None else self.sums + weighted
-        self.n_rows += n_rows
-        self.n_batches += 1
-
-    def values(self) -> Tensor:
-        """Return the means over all rows, in the order of `names`."""
-        assert self.sums is not None
-        return self.sums / self.n_rows

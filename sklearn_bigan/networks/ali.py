@@ -159,11 +159,10 @@ class Maxout(nn.Module):
 def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> nn.Module:
     """From x (batch, height * width * channels) to hidden features, (batch, 512)."""
     table = table_for(image_shape)
-    layers = [
-        [*step.convolution(step.after[2], bias=False), nn.BatchNorm2d(step.after[2])]
-        for step in steps(image_shape)
-    ]
-    n_in = steps(image_shape)[-1].after[2]
+    layers = []
+    for step in steps(image_shape):
+        n_in = step.after[2]
+        layers.append([*step.convolution(n_in, bias=False), nn.BatchNorm2d(n_in)])
     for width in table.encoder_widths:
         layers.append([nn.Conv2d(n_in, width, 1, bias=False), nn.BatchNorm2d(width)])
         n_in = width

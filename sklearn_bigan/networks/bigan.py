@@ -33,20 +33,8 @@ IMAGE_BODIES: dict[str, tuple[Factory, ...]] = {
 class ModelSpec:
     """Everything needed to make the networks: plain values and the user's factories.
 
-    Attributes
-    ----------
-    n_features, latent_dim : int
-        Number of columns of x and of z.
-    method : str
-        As the estimator's parameter.
-    posterior, prior, n_clusters, output_activation
-        As the estimator's parameters, with "auto" resolved.
-    hidden_layer_sizes : tuple of int
-        Widths of the mlp's hidden layers.
-    image_shape : tuple of int or None
-        Height, width and channels.
-    network : str or mapping of str to factory
-        "mlp", "dcgan", "ali", or the user's factories by role.
+    Most fields are parameters of the estimator, with "auto" resolved; `image_shape` has three
+    entries. `network` is "mlp", "dcgan", "ali", or the user's factories by role.
     """
 
     n_features: int
@@ -64,6 +52,11 @@ class ModelSpec:
     def joint(self) -> bool:
         """Whether D sees z. The latent regressors train a plain GAN, whose D sees x alone."""
         return self.method not in ("latent_regression", "joint_latent_regression")
+
+    @property
+    def discriminator_latent_dim(self) -> int:
+        """Size of z that D is made for."""
+        return self.latent_dim if self.joint else 0
 
     @property
     def has_private_randomness(self) -> bool:
@@ -111,19 +104,8 @@ class Averaged(nn.Module):
 class BiGAN(nn.Module):
     """The three networks as they are trained, and E and G as they are used.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        E.
-    generator : Generator
-        G.
-    discriminator : JointDiscriminator
-        D.
-
-    Attributes
-    ----------
-    averaged : Averaged
-        Copies of E and G for averaged weights, always in evaluation mode; not trained themselves.
+    `averaged` holds copies of E and G for averaged weights, always in evaluation mode; they are not
+    trained themselves.
     """
 
     def __init__(
@@ -161,17 +143,17 @@ class BiGAN(nn.Module):
 def make_bigan(spec: ModelSpec, x_mean: Tensor, seed: int) -> BiGAN:
     """Make the networks on the CPU, with weights that depend on the seed alone.
 
-    Parameters
-    ----------
-    spec : ModelSpec
-        What to make.
-    x_mean : Tensor of shape (n_features,)
-        Mean of the rows as the networks see them, where samples start.
-    seed : int
-        Seed of the weights and of a mixture prior's means.
+    Samples start at `x_mean`, the mean of the rows as the networks see them.
     """
     with deterministic(), default_generators_seeded(seed, CPU):
-        encoder, generator, discriminator = _assemble(spec, spec.factories())
+        bodies = _make_bodies(spec, spec.factories())
+        inputs = {
+            "encoder": (spec.n_features,),
+            "generator": (spec.latent_dim,),
+            "discriminator": (spec.n_features, spec.discriminator_latent_dim),
+        }
+        n_outputs = {role: count_outputs(role, bodies[role], *inputs[role]) for role in ROLES}
+        encoder, generator, discriminator = _assemble(spec, bodies, n_outputs)
         if isinstance(encoder.prior, MixturePrior):
             encoder.prior.initialise()
     generator.initialise_bias(x_mean)
@@ -184,13 +166,12 @@ def load_bigan(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> BiGAN:
     The package's own networks are made without memory and without drawing weights; a user's
     factory runs as it is.
     """
-    made_by_user = {}
-    if spec.user_factories():  # which may draw weights
+    users = spec.user_factories()
+    own = {role: factory for role, factory in spec.factories().items() if role not in users}
+    bodies = {}
+    if users:  # which may draw weights
         with default_generators_seeded(0, CPU):
-            made_by_user = {
-                role: factory(n_features=spec.n_features, latent_dim=_latent_dims(spec)[role])
-                for role, factory in spec.user_factories().items()
-            }
+            bodies = _make_bodies(spec, users)
     # torch.tensor copies: joblib may hand over read-only memory maps.
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
     n_outputs = {
@@ -199,34 +180,17 @@ def load_bigan(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> BiGAN:
         "discriminator": tensors["discriminator.head.weight"].shape[1],
     }
     with torch.device("meta"):
-        factories = spec.factories() | {
-            role: partial(_given, body) for role, body in made_by_user.items()
-        }
-        networks = _assemble(spec, factories, n_outputs)
+        bodies |= _make_bodies(spec, own)
+        networks = _assemble(spec, bodies, n_outputs)
     bigan = BiGAN(*networks)
     bigan.load_state_dict(tensors, assign=True)
     return bigan
 
 
 def _assemble(
-    spec: ModelSpec, factories: Mapping[str, Factory], n_outputs: Mapping[str, int] | None = None
+    spec: ModelSpec, bodies: dict[str, nn.Module], n_outputs: Mapping[str, int]
 ) -> tuple[Encoder, Generator, JointDiscriminator]:
-    """Put bodies and heads together; `n_outputs` of the bodies are found by a trial if None."""
-    widths = _latent_dims(spec)
-    bodies = {
-        role: factories[role](n_features=spec.n_features, latent_dim=widths[role]) for role in ROLES
-    }
-    if n_outputs is None:
-        n_outputs = {
-            "encoder": count_outputs("encoder", bodies["encoder"], spec.n_features),
-            "generator": count_outputs("generator", bodies["generator"], spec.latent_dim),
-            "discriminator": count_outputs(
-                "discriminator",
-                bodies["discriminator"],
-                spec.n_features,
-                widths["discriminator"],
-            ),
-        }
+    """Put bodies, whose numbers of outputs are given, and heads together."""
     if n_outputs["generator"] != spec.n_features:
         raise ValueError(
             f"The network's generator must return {spec.n_features} columns, one for each feature "
@@ -242,11 +206,11 @@ def _assemble(
     )
 
 
-def _latent_dims(spec: ModelSpec) -> dict[str, int]:
-    """Return the size of z that each body is made for: D of a plain GAN sees none."""
-    seen_by_discriminator = spec.latent_dim if spec.joint else 0
-    return dict(zip(ROLES, (spec.latent_dim, spec.latent_dim, seen_by_discriminator), strict=True))
-
-
-def _given(body: nn.Module, **kwargs: int) -> nn.Module:
-    return body
+def _make_bodies(spec: ModelSpec, factories: Mapping[str, Factory]) -> dict[str, nn.Module]:
+    """Call the factory of each role."""
+    latent_dims = (spec.latent_dim, spec.latent_dim, spec.discriminator_latent_dim)
+    of_role = dict(zip(ROLES, latent_dims, strict=True))
+    return {
+        role: factory(n_features=spec.n_features, latent_dim=of_role[role])
+        for role, factory in factories.items()
+    }

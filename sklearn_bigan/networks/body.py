@@ -22,13 +22,7 @@ def run_body(network: Any, body: Callable[..., Tensor], *inputs: Tensor) -> Tens
 
 
 def count_outputs(role: str, body: Any, *widths: int) -> int:
-    """Return the number of columns of the body's flattened output, by a trial on two zero rows.
-
-    Raises
-    ------
-    TypeError
-        If the body is not a `torch.nn.Module`.
-    """
+    """Return the number of columns of the body's flattened output, by a trial on two zero rows."""
     if not isinstance(body, nn.Module):
         raise TypeError(
             f"The network's {role} factory must return a torch.nn.Module. Got "

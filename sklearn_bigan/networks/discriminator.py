@@ -12,18 +12,10 @@ from sklearn_bigan.networks.mlp import PairBody
 class JointDiscriminator(nn.Module):
     """D : (x, z) -> logit, above 0 for encoder pairs (x, E(x)).
 
-    Parameters
-    ----------
-    body : nn.Module
-        Maps x (batch, n_features) and z (batch, latent_dim) to features, (batch, n_hidden) once
-        flattened. If its attribute `row_independent` is True, each row's features depend on that
-        row alone (no batch statistics), and a training step takes one backward pass through D
-        instead of two.
-    n_hidden : int
-        Number of features.
-    joint : bool
-        Whether the body sees z. The discriminator of a plain GAN does not: its body gets a z
-        without columns.
+    The body maps x (batch, n_features) and z (batch, latent_dim) to features, (batch, n_hidden)
+    once flattened. If its attribute `row_independent` is True, each row's features depend on that
+    row alone (no batch statistics), and a training step takes one backward pass through D instead
+    of two. The discriminator of a plain GAN is not `joint`: its body gets a z without columns.
     """
 
     # What the body computes in during training (mixed precision); None is float32.

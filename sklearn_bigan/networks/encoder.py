@@ -15,18 +15,8 @@ LOG_VARIANCE_BOUND = 10.0
 class Encoder(nn.Module):
     """E : x -> z, deterministic (BiGAN) or Gaussian by reparameterisation (ALI).
 
-    Parameters
-    ----------
-    body : nn.Module
-        Maps x (batch, n_features) to hidden features, (batch, n_hidden) once flattened.
-    n_hidden : int
-        Number of those features.
-    latent_dim : int
-        Size of z.
-    gaussian : bool
-        Whether the posterior has a variance.
-    prior : a prior of `networks.priors`
-        Its range is the range of the codes.
+    The body maps x (batch, n_features) to hidden features, (batch, n_hidden) once flattened. The
+    codes have the range of the prior.
     """
 
     # What the body computes in during training (mixed precision); None is float32.

@@ -27,17 +27,7 @@ def inverse_activation(x_mean: Tensor, output_activation: str) -> Tensor:
 
 
 class Generator(nn.Module):
-    """G : z -> x.
-
-    Parameters
-    ----------
-    body : nn.Module
-        Maps z (batch, latent_dim) to (batch, n_features) once flattened.
-    n_features : int
-        Number of columns of x.
-    output_activation : {"identity", "sigmoid", "tanh"}
-        Range of x.
-    """
+    """G : z -> x, with a body from z (batch, latent_dim) to (batch, n_features) once flattened."""
 
     # What the body computes in during training (mixed precision); None is float32.
     autocast_dtype: torch.dtype | None = None

@@ -48,12 +48,7 @@ def pool(maps: list[Tensor]) -> list[Tensor]:
 class ImageEncoderBody(nn.Module):
     """From x (batch, height * width * channels) to the maps of the last layer, as rows.
 
-    Parameters
-    ----------
-    image_shape : tuple of int
-        Height, width and channels of x.
-    layers : iterable of nn.Module
-        From maps to maps. All of them are pooled for hidden features.
+    The output maps of every layer are pooled for hidden features.
     """
 
     def __init__(self, image_shape: ImageShape, layers: Iterable[nn.Module]) -> None:

@@ -39,14 +39,7 @@ class PairBody(nn.Module):
     """From x and z, side by side in the first layer, to features (batch, widths[-1]).
 
     No batch norm: each row's logit depends on that row alone, so that one backward pass through D
-    serves both players (see `_objectives.adversarial`).
-
-    Parameters
-    ----------
-    n_features, latent_dim : int
-        Number of columns of x and of z; z may have none.
-    widths : tuple of int
-        Widths of the hidden layers.
+    serves both players (see `_objectives.adversarial`). z may have no columns.
     """
 
     row_independent = True

@@ -10,13 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
 
 class NormalPrior(nn.Module):
-    """p(z) = N(0, I); codes are unbounded.
-
-    Parameters
-    ----------
-    latent_dim : int
-        Size of z.
-    """
+    """p(z) = N(0, I); codes are unbounded."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -44,13 +38,6 @@ class MixturePrior(NormalPrior):
     """p(z): a mixture of Gaussian clusters, equally likely and of equal width during training.
 
     After training the clusters can be fitted to the codes, see `fit`.
-
-    Parameters
-    ----------
-    latent_dim : int
-        Size of z.
-    n_clusters : int
-        Number of Gaussians.
     """
 
     # Radius of a cluster as a share of the distance between neighbouring means.
@@ -139,13 +126,7 @@ class MixturePrior(NormalPrior):
 
 
 class UniformPrior(nn.Module):
-    """p(z) = U(-1, 1) in each component; codes are squashed into (-1, 1) by tanh.
-
-    Parameters
-    ----------
-    latent_dim : int
-        Size of z.
-    """
+    """p(z) = U(-1, 1) in each component; codes are squashed into (-1, 1) by tanh."""
 
     # tanh of a Gaussian has no closed moments. 64 Gauss-Hermite nodes give them within 1e-4 for
     # scales up to 2 and within 6e-3 for scales up to 4, far outside the range of codes.
