@@ -89,13 +89,24 @@ def attempt(run: Callable[[Line], Line], setting: Line) -> tuple[Line, Line, str
 def provenance() -> Line:
     """Return the command, date, commit, machine and versions of a run."""
     return {
-        "command": " ".join(["python", "benchmarks/run.py", *sys.argv[1:]]),
+        "command": command(sys.argv[1:]),
         "date": datetime.date.today().isoformat(),
         "commit": commit(),
         "cpu": cpu(),
         **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
     }
+
+
+def command(arguments: list[str]) -> str:
+    """Return the command without options whose values are paths of this machine."""
+    kept, rest = ["python", "benchmarks/run.py"], iter(arguments)
+    for argument in rest:
+        if argument in ("--data-dir", "--out"):
+            next(rest, None)
+        elif not argument.startswith(("--data-dir=", "--out=")):
+            kept.append(argument)
+    return " ".join(kept)
 
 
 def commit() -> str:

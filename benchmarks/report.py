@@ -351,7 +351,7 @@ BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def updated(text: str, results: Path) -> tuple[str, list[str]]:
-    """Return the text with every table made anew, and the names of those that have changed."""
+    """Return the text with every table regenerated, and the names of those that changed."""
     stale = []
 
     def made(block: re.Match[str]) -> str:

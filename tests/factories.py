@@ -59,6 +59,18 @@ def equal(before: list[torch.Tensor], module: nn.Module) -> bool:
     return all(map(torch.equal, before, weights(module)))
 
 
+class BodyWithBatchNorm(nn.Module):
+    """A discriminator body whose features of a pair depend on the whole batch."""
+
+    def __init__(self, n_features: int, latent_dim: int) -> None:
+        super().__init__()
+        first = nn.Linear(n_features + latent_dim, 16, bias=False)
+        self.layers = nn.Sequential(first, nn.BatchNorm1d(16), nn.LeakyReLU())
+
+    def forward(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return self.layers(torch.cat([x, z], dim=1))
+
+
 def table(n_rows: int = 200, n_columns: int = 6, seed: int = 0) -> np.ndarray:
     """Return rows of a table in two clusters, float64."""
     random = np.random.default_rng(seed)

@@ -300,7 +300,24 @@ def test_tables_are_generated_and_stale_ones_noticed(module, tmp_path):
 
 
 def test_the_tables_of_the_readme_are_fresh(module):
-    module("report").main(["--check"])
+    report = module("report")
+    _, stale = report.updated((report.HERE / "README.md").read_text(), report.RESULTS)
+    assert stale == []
+
+
+def test_a_line_names_its_command_without_paths_of_the_machine(module):
+    arguments = [
+        "quality",
+        "--data-dir",
+        "/here",
+        "--data",
+        "digits",
+        "--out=/there",
+        "--jobs",
+        "2",
+    ]
+    said = module("lines").command(arguments)
+    assert said == "python benchmarks/run.py quality --data digits --jobs 2"
 
 
 def test_the_best_tuned_learning_rate_is_taken(module, tmp_path):

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from factories import small, spec
+from factories import BodyWithBatchNorm, small, spec
 from skorch.callbacks import EarlyStopping
 from torch import nn
 from torch.nn.functional import batch_norm
@@ -26,18 +26,6 @@ from sklearn_bigan._training.net import make_objective
 from sklearn_bigan.networks.priors import MixturePrior
 
 CPU = torch.device("cpu")
-
-
-class BodyWithBatchNorm(nn.Module):
-    """D's features of a pair depend on the whole batch."""
-
-    def __init__(self, n_features, latent_dim):
-        super().__init__()
-        first = nn.Linear(n_features + latent_dim, 16, bias=False)
-        self.layers = nn.Sequential(first, nn.BatchNorm1d(16), nn.LeakyReLU())
-
-    def forward(self, x, z):
-        return self.layers(torch.cat([x, z], dim=1))
 
 
 # No epoch is better than the first: training ends after the second, and goes back to the first.

@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -73,5 +73,15 @@ def test_a_layer_uses_only_its_third_party_packages(module):
     assert used - sys.stdlib_module_names - {"sklearn_bigan"} <= LAYERS[layer(module)]
 
 
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """Return a cycle of the graph, or an empty list."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
 def test_imports_have_no_cycles():
-    TopologicalSorter({module: own_imports(module) for module in MODULES}).prepare()
+    assert cycle({"a": {"b"}, "b": {"a"}})
+    assert cycle({module: own_imports(module) for module in MODULES}) == []

@@ -11,9 +11,8 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import pytest
 import torch
-from factories import small
+from factories import BodyWithBatchNorm, small
 from skorch.callbacks import Callback
-from torch import nn
 from torch.nn.functional import cosine_similarity, cross_entropy, softplus
 
 from sklearn_bigan._data.augmentation import ViewDraws, apply_views
@@ -206,18 +205,6 @@ def float64(monkeypatch):
             yield
     finally:
         torch.set_default_dtype(torch.float32)
-
-
-class BodyWithBatchNorm(nn.Module):
-    """D's logits depend on the whole batch: the engine needs a pass for each player."""
-
-    def __init__(self, n_features, latent_dim):
-        super().__init__()
-        first = nn.Linear(n_features + latent_dim, 16, bias=False)
-        self.layers = nn.Sequential(first, nn.BatchNorm1d(16), nn.LeakyReLU())
-
-    def forward(self, x, z):
-        return self.layers(torch.cat([x, z], dim=1))
 
 
 TABLE = {"hidden_layer_sizes": (16, 8), "n_clusters": 4, "batch_size": 16}
