@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from lines import RESULTS, Line
-from quality.data import DATA, IMAGES, TABLES, TOYS, load
+from quality.data import DATA, IMAGES, MULTICLASS, TABLES, TOYS, load
 from quality.methods import LADDER, METHODS, Budget, Model, learning_rate
-from quality.metrics import METRICS, PROBES, Measured, part
+from quality.metrics import METRICS, PROBES, UNSCALED, Measured, part
 
 RATES = (2e-4, 1e-3, 2e-3)
 # Their rows are always read as images; those of the others only where an experiment says so.
@@ -56,6 +56,16 @@ EXPERIMENTS: dict[str, Experiment] = {
         (*GRAY, *TABLES),
         ("pca", "nystroem", "untrained", *TRAINED, "bigan_tuned", "ali_tuned", "default"),
         ("1nn", "few_labels", "linear", "reconstruction", "samples"),
+    ),
+    "rivals": of_features(
+        "What would a user pick instead, and what does it take?",
+        (*GRAY, *MULTICLASS),
+        (
+            *("columns", "pca", "pca_whitened", "pca_own_scales", "umap", "pacmap"),
+            *("label_spreading", "poisson_learning", "svc", "hist_gradient_boosting"),
+            *("untrained", "autoencoder", "neighbor_autoencoder", "default"),
+        ),
+        ("1nn", "few_labels", "linear", "accuracy", "times"),
     ),
     "tuning": of_rates(
         "Which learning rate does best on held-out training rows?",
@@ -186,7 +196,7 @@ def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
         marks = [60 * mark for mark in facts.marks if mark < ends and not experiment.images]
         budget = Budget(60 * ends, marks, partial(look, measured))
     model = method.fit(rows[0], budget, **parameters(setting, image_shape))
-    took = {"seconds": round(model.budget.spent(), 1), "updates": model.budget.updates}
+    took = {"seconds": round(model.budget.spent(), 2), "updates": model.budget.updates}
     if pictures is not None and model.sample is not None and seed == 0:
         from quality.pictures import draw
 
@@ -216,23 +226,29 @@ def measure(model: Model, measured: Measured, experiment: Experiment) -> Line:
     """Return all figures of the experiment; None for what a method cannot do."""
     figures: Line = {}
     probes = [name for name in experiment.metrics if name in PROBES]
-    if probes:
+    if probes and model.classify is None:
         trained, tested = model.encode(measured.rows[0]), model.encode(measured.rows[2])
         for place in experiment.representations:
             given = place in tested and (trained[place], tested[place], measured, probes)
-            figures[place] = probe(*given) if given else None
+            figures[place] = probe(*given, model.scaled) if given else None
     for name in experiment.metrics:
         if name in METRICS:
             figures |= METRICS[name](model, measured)
     return figures
 
 
-def probe(F_train: np.ndarray, F: np.ndarray, measured: Measured, names: Iterable[str]) -> Line:
+def probe(
+    F_train: np.ndarray,
+    F: np.ndarray,
+    measured: Measured,
+    names: Iterable[str],
+    scaled: bool = True,
+) -> Line:
     """Return the figures of some probes of one representation."""
     _, y_train, _, y = measured.rows
     figures: Line = {}
     for name in names:
-        figures |= PROBES[name](F_train, y_train, F, y)
+        figures |= (PROBES if scaled else UNSCALED)[name](F_train, y_train, F, y)
     return figures
 
 

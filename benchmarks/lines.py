@@ -9,7 +9,8 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
-PACKAGES = ("numpy", "scikit-learn", "skorch", "torch", "sklearn_bigan")
+PACKAGES = ("numpy", "scikit-learn", "skorch", "torch", "sklearn_bigan", "umap-learn", "pacmap")
 
 Line = dict[str, Any]
 
@@ -94,8 +95,17 @@ def provenance() -> Line:
         "commit": commit(),
         "cpu": cpu(),
         **({"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "versions": {"python": platform.python_version()} | versions(),
     }
+
+
+def versions() -> Line:
+    """Return the versions of the packages that are installed."""
+    found: Line = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def command(arguments: list[str]) -> str:

@@ -40,6 +40,18 @@ def test_every_experiment_names_what_there_is(module):
     assert used == set(table.METHODS)
 
 
+@pytest.mark.parametrize("method", ["pca", "label_spreading"])
+def test_a_run_of_rivals_has_accuracies_and_times(module, tmp_path, capsys, method):
+    path = tmp_path / "lines.jsonl"
+    command = ["rivals", "--data", "digits", "--methods", method, "--seeds", "0"]
+    module("run").main([*command, "--minutes", "0.005", "--out", str(path)])
+    (line,) = module("lines").read(path)
+    assert all(line["z"][f"linear_{n}"] > 0.5 for n in (100, 1000, "all"))
+    assert line["transform_seconds"] > 0
+    assert 0 < line["one_row_ms"] < 1000
+    assert ("training_seconds" in line) == (method == "label_spreading")
+
+
 @pytest.mark.parametrize("method", ["pca", "default", "neighbor_autoencoder", "latent_regression"])
 def test_a_run_appends_one_line_and_is_not_repeated(module, tmp_path, capsys, method):
     path = tmp_path / "lines.jsonl"
@@ -98,6 +110,7 @@ def test_codes_are_measured_at_a_mark_and_training_goes_on_undisturbed(module):
     assert seen["updates"] * 3 == watched.budget.updates
     codes = [model.encode(X)["z"] for model in (plain, watched)]
     np.testing.assert_array_equal(*codes)
+    np.testing.assert_array_equal(watched.transform(X), codes[1])
     assert not np.allclose(seen["z"], codes[0])
 
 
@@ -119,6 +132,152 @@ def test_splits_are_disjoint_stratified_and_scaled_by_the_training_rows(module, 
     assert not np.array_equal(one, other)
 
 
+def test_tables_with_several_classes_are_split_by_the_seed(module, tmp_path):
+    data, random = module("quality.data"), np.random.default_rng(0)
+    with pytest.raises(SystemExit, match=r"tables_multiclass\.npz is missing"):
+        data.load("vowel", tmp_path, validate=False)
+    arrays = {}
+    for name, columns in data.MULTICLASS_COLUMNS.items():
+        arrays[f"{name}__X"] = random.normal(5, 3, (100, columns))
+        arrays[f"{name}__y"] = np.repeat(np.arange(5, dtype=np.int16), 20)
+    np.savez(tmp_path / "tables_multiclass.npz", **arrays)
+    assert len(data.MULTICLASS) == 10
+    for name, columns in data.MULTICLASS_COLUMNS.items():
+        X_train, y_train, X_test, y_test = data.load(name, tmp_path, validate=False, seed=1)
+        assert (X_train.shape, X_test.shape) == ((70, columns), (30, columns))
+        assert X_train.dtype == X_test.dtype == np.float32
+        np.testing.assert_allclose(X_train.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(X_train.std(axis=0), 1, atol=1e-5)
+        assert set(np.bincount(y_train)) == {14}
+        assert set(np.bincount(y_test)) == {6}
+    one, again, other, held_out = (
+        data.load("vowel", tmp_path, validate=validate, seed=seed)[0]
+        for seed, validate in ((0, False), (0, False), (1, False), (1, True))
+    )
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert {row.tobytes() for row in held_out} < {row.tobytes() for row in other}
+    counts = {name: data.DATA[name].n_components for name in ("vowel", "segment", "gas_drift")}
+    assert counts == {"vowel": 5, "segment": 9, "gas_drift": 16}
+    assert data.DATA["usps"].n_components == 32
+
+
+def test_a_probe_of_codes_with_their_own_scales_hears_the_loud_ones(module):
+    metrics, methods = module("quality.metrics"), module("quality.methods")
+    y = np.repeat([0, 1], 200)
+    X = np.random.default_rng(0).normal(size=(400, 20)) * np.append(10.0, np.full(19, 0.1))
+    X[:, 0] += 20 * y
+    probes = {scaled: metrics.linear_probe(X, y, scaled) for scaled in (True, False)}
+    moved = {s: np.abs(p[-1].coef_[0]) * p[0].transform(X).std(axis=0) for s, p in probes.items()}
+    quiet = {scaled: one[1:].max() / one[0] for scaled, one in moved.items()}
+    assert quiet[False] < 0.2 * quiet[True]
+    np.testing.assert_allclose(probes[False][0].transform(X).var(axis=0).mean(), 1)
+    # in other units, all of them alike, nothing is different
+    assert metrics.linear_probe(1000 * X, y, False).score(1000 * X, y) == probes[False].score(X, y)
+    fixed = {"n_components": 2, "random_state": 0}
+    found = {}
+    for name in ("columns", "pca", "pca_whitened", "pca_own_scales"):
+        method = methods.METHODS[name]
+        model = method.fit(X, methods.Budget(), **method.parameters, **fixed)
+        assert model.scaled == (name != "pca_own_scales")
+        found[name] = model.encode(X)["z"]
+    np.testing.assert_array_equal(found["columns"], X)
+    np.testing.assert_array_equal(found["pca"], found["pca_own_scales"])
+    np.testing.assert_allclose(found["pca_whitened"].std(axis=0), 1, rtol=0.01)
+
+
+@pytest.mark.parametrize("name", ["label_spreading", "poisson_learning"])
+def test_a_label_spreads_to_its_blob_and_to_rows_near_it(module, name):
+    methods = module("quality.methods")
+    y = np.repeat([3, 8], 100)
+    X, X_test = (noise(200, seed=seed) + 6 * (y == 8)[:, None] for seed in (0, 1))
+    model = methods.METHODS[name].fit(X, methods.Budget(), n_components=2, random_state=0)
+    rows_of_test = model.encode(X_test)["rows"]
+    for rows in ([0, 100], [100, 0], [5, 6, 7, 150]):
+        predict = model.classify(np.array(rows), y[rows])
+        np.testing.assert_array_equal(predict(np.arange(200)), y)
+        np.testing.assert_array_equal(predict(rows_of_test), y)
+
+
+def test_poisson_learning_solves_poissons_equation(module, monkeypatch):
+    classifiers, neighbors = module("quality.classifiers"), module("quality.neighbors")
+    monkeypatch.setattr(classifiers, "KILLED", 1e-9)
+    points = noise(60)
+    graph = neighbors.neighbor_graph(points)
+    edges = neighbors.both_ways(graph, neighbors.nearness(points, graph))
+    rows, y = np.arange(9), np.array([0, 0, 0, 0, 0, 1, 1, 2, 2])
+    sources = np.zeros((60, 3))
+    sources[rows] = np.eye(3)[y] - [5 / 9, 2 / 9, 2 / 9]
+    degrees = edges.sum(axis=1)
+    u = np.linalg.pinv(np.diag(degrees) - edges.toarray()) @ sources
+    u -= degrees @ u / degrees.sum()
+    found = classifiers.poisson_learning(edges, rows, y)
+    np.testing.assert_array_equal(found, u.argmax(axis=1))
+    assert set(found) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", ["svc", "hist_gradient_boosting"])
+def test_a_classifier_gets_the_labels_of_the_probes_and_is_timed(module, name):
+    methods, metrics = module("quality.methods"), module("quality.metrics")
+    y = np.repeat([0, 1], 75)
+    X = (noise(150) + 20 * y[:, None]).astype(np.float32)
+    fixed = {"n_components": 2, "random_state": 0}
+    model = methods.METHODS[name].fit(X, methods.Budget(), **fixed)
+    draws = metrics.labeled(y, 100)
+    seen = []
+
+    def classify(rows, labels, model_classify=model.classify):
+        seen.append(rows)
+        np.testing.assert_array_equal(labels, y[rows])
+        return model_classify(rows, labels)
+
+    model.classify = classify
+    measured = metrics.Measured("none", (X, y, X, y))
+    figures = metrics.accuracy(model, measured)
+    assert figures["z"] == {"linear_100": 1.0, "linear_1000": None, "linear_all": 1.0}
+    assert figures["training_seconds"] > 0
+    assert figures["transform_seconds"] > 0
+    assert figures["one_row_ms"] > 0
+    np.testing.assert_array_equal(np.concatenate(seen[:-1]), np.concatenate(draws))
+    assert len(seen[-1]) == 150
+    model.most_labels = 149
+    assert metrics.accuracy(model, measured)["z"]["linear_all"] is None
+    assert metrics.times(model, measured) == {}
+
+
+def test_few_calls_time_what_is_slow(module, monkeypatch):
+    metrics = module("quality.metrics")
+    calls, clock = [], iter(range(1000))
+    monkeypatch.setattr(metrics.time, "process_time", lambda: 2.0 * next(clock))
+    figures = metrics.clocked(lambda X: calls.append(len(X)), np.zeros((10, 2)))
+    assert calls == [10, 1, 1, 1]
+    assert figures == {"transform_seconds": 2.0, "one_row_ms": 2000.0}
+
+
+@pytest.mark.parametrize("name", ["umap", "pacmap"])
+def test_a_rival_that_is_missing_names_the_extra(module, monkeypatch, name):
+    methods = module("quality.methods")
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SystemExit, match=rf"{name} is missing.*\[bench\]"):
+        methods.METHODS[name].fit(noise(50), methods.Budget(), n_components=2, random_state=0)
+
+
+@pytest.mark.slow  # numba compiles for up to a minute
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["umap", "pacmap"])
+def test_an_embedding_keeps_blobs_apart_and_places_new_rows(module, name):
+    pytest.importorskip(name, reason="needs the extra bench")
+    methods, y = module("quality.methods"), np.repeat([0, 1], 50)
+    X, X_test = ((noise(100, seed=seed) + 9 * y[:, None]).astype(np.float32) for seed in (0, 1))
+    model = methods.METHODS[name].fit(X, methods.Budget(), n_components=2, random_state=0)
+    codes = [model.encode(rows)["z"] for rows in (X, X_test)]
+    assert [found.shape for found in codes] == [(100, 2), (100, 2)]
+    np.testing.assert_array_equal(codes[0], model.encode(X)["z"])
+    figures = module("quality.metrics").nearest(codes[0], y, codes[1], y)
+    assert figures["1nn"] > 0.95
+    assert model.budget.spent() < 60
+
+
 def test_probes_of_perfect_and_of_meaningless_codes(module):
     metrics = module("quality.metrics")
     y = np.repeat([0, 1], 100)
@@ -137,9 +296,9 @@ def test_metrics_of_known_models(module):
     metrics, Model = module("quality.metrics"), module("quality.methods").Model
     X, alike, far = noise(500), noise(500, seed=1), noise(500, center=30, seed=1)
     measured = metrics.Measured("none", (X, None, X, None))
-    identity = Model(None, lambda X: X, lambda n: alike[:n])
+    identity = Model(None, reconstruct=lambda X: X, sample=lambda n: alike[:n])
     assert metrics.reconstruction(identity, measured) == {"score": 1, "reconstruction_ratio": 0}
-    mean = Model(None, lambda X: np.broadcast_to(X.mean(0), X.shape))
+    mean = Model(None, reconstruct=lambda X: np.broadcast_to(X.mean(0), X.shape))
     assert metrics.reconstruction(mean, measured)["score"] == pytest.approx(0)
     assert metrics.samples(identity, measured)["c2st"] == pytest.approx(0.5, abs=0.05)
     assert metrics.c2st(far, X) == 1

@@ -1,4 +1,4 @@
-"""Data sets: float32 rows, labels, and a split that is always the same.
+"""Data sets: float32 rows, labels, and a split that is always the same but for some tables.
 
 Images are in [0, 1]. The columns of tables have mean 0 and variance 1 over the training rows, but
 for those of `RAW`, which come in their own units.
@@ -84,6 +84,14 @@ def table(name: str, folder: Path, seed: int) -> Split:
     return standardized(split(X.astype(np.float32), y))
 
 
+def multiclass(name: str, folder: Path, seed: int) -> Split:
+    """One of the tables with several classes, split anew for each seed, standardized."""
+    contents = "for each table <name>__X and <name>__y"
+    with archive(folder / "tables_multiclass.npz", contents) as file:
+        X, y = file[f"{name}__X"], file[f"{name}__y"]
+    return standardized(split(X.astype(np.float32), y, seed))
+
+
 def kdd(folder: Path, seed: int) -> Split:
     """Load a tenth of KDD Cup 99, 121 columns; the label says whether a connection is normal."""
     contents = "X_num, columns_num, y, vocab_label and codes X_protocol_type, X_service, X_flag"
@@ -152,10 +160,14 @@ class Facts:
 # 50 components, as BiGAN's authors took for MNIST.
 gray = partial(Facts, n_components=50, minutes=10.0, seeds=3, image_shape=(28, 28, 1))
 large = partial(Facts, n_components=64, seeds=3)
-# Columns of the tables; they get half as many components, from 2 to 16.
+# Columns of the tables; they get half as many components, from 2 to 16, or 32 from 200 columns on.
 COLUMNS = {
     **{"arrhythmia": 274, "cardio": 21, "thyroid": 6, "annthyroid": 6, "breastw": 9},
     **{"mammography": 6, "optdigits": 64, "pendigits": 16},
+}
+MULTICLASS_COLUMNS = {
+    **{"segment": 18, "usps": 256, "gas_drift": 128, "vowel": 10, "mice_protein": 72},
+    **{"letter": 16, "satimage": 36, "wisdm": 42, "dry_bean": 16, "avila": 10},
 }
 IMAGES = {
     "digits": Facts(digits, 16, minutes=1.0, image_shape=(8, 8, 1)),
@@ -174,6 +186,12 @@ TABLES = {
     "blobs": Facts(blobs, 16),
     "manifold": Facts(manifold, 16),
 }
+MULTICLASS = {
+    name: Facts(
+        partial(multiclass, name), 32 if columns >= 200 else min(16, columns // 2), minutes=1.0
+    )
+    for name, columns in MULTICLASS_COLUMNS.items()
+}
 RAW = {
     "wine": Facts(partial(raw, "wine"), 6),
     "breast_cancer": Facts(partial(raw, "breast_cancer"), 15),
@@ -184,14 +202,14 @@ TOYS = {
     for name in MODES
     for suffix, n_rows in (("", 100_000), ("_5000", 5_000))
 }
-DATA = {**IMAGES, **TABLES, **RAW, **TOYS}
+DATA = {**IMAGES, **TABLES, **MULTICLASS, **RAW, **TOYS}
 COLUMN_UNITS = {"raw": lambda rows: rows, "standardized": standardized, "rescaled": rescaled}
 
 
 def load(name: str, folder: Path, *, validate: bool, seed: int = 0, columns: str = "raw") -> Split:
     """Return X_train, y_train, X_test and y_test, the latter from training rows to `validate`.
 
-    The seed is that of the split of `RAW`; the other splits are always the same.
+    The seed is that of the split of `MULTICLASS` and `RAW`; the others are always the same.
     """
     rows = DATA[name].load(folder, seed)
     if validate:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from math import ceil, inf
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,26 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from quality.neighbors import comparable, neighbor_graph, walk
+from quality.classifiers import (
+    Predict,
+    boosted_trees,
+    label_spreading,
+    poisson_learning,
+    support_vector_machine,
+)
+from quality.neighbors import (
+    both_ways,
+    comparable,
+    compared,
+    nearness,
+    neighbor_graph,
+    walk,
+)
 from sklearn_bigan import BiGANTransformer
 from sklearn_bigan.networks import dcgan
 from sklearn_bigan.networks.images import pool, to_maps, to_rows
@@ -35,6 +51,9 @@ Rows = Callable[[np.ndarray], np.ndarray]
 LANDMARKS, KERNEL_ROWS = 1000, 60_000
 CHUNK = 8192  # rows that networks are evaluated on at a time
 AUTOENCODER_BATCH, LAST_LEARNING_RATE = 128, 0.01
+SVC_ROWS = 20_000  # the time of a support vector machine grows faster than its rows
+# Rows that compilers are warmed up with, and from which on UMAP's search for neighbors is another.
+WARM_ROWS, UMAP_APPROXIMATES = 200, 4096
 
 
 class Budget:
@@ -92,13 +111,20 @@ class Model:
 
     `encode` returns representations by name: codes "z", hidden features "hidden", both side by side
     "all", and those of a plain GAN's "discriminator". `sample` is given a number of rows.
+
+    A classifier has no representations. Its `classify` is given the numbers of labeled training
+    rows and their labels, and returns a function that predicts from what `encode` calls "rows".
     """
 
     encode: Callable[[np.ndarray], dict[str, np.ndarray]]
+    transform: Rows | None = None  # for codes alone, where `encode` does more
+    scaled: bool = True  # whether probes divide each code by its deviation, or all by one number
     reconstruct: Rows | None = None
     sample: Callable[[int], np.ndarray] | None = None
     decode: Rows | None = None
     predict_cluster: Rows | None = None
+    classify: Callable[[np.ndarray, np.ndarray], Predict] | None = None
+    most_labels: float = inf  # that `classify` is given
     budget: Budget = field(default_factory=Budget)
 
 
@@ -130,7 +156,15 @@ def estimator(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
         partial(model.sample, random_state=0),
         getattr(model, "predict_cluster", None),
     )
-    return Model(encode, model.reconstruct, sample, model.inverse_transform, clusters, budget)
+    return Model(
+        encode,
+        model.transform,
+        reconstruct=model.reconstruct,
+        sample=sample,
+        decode=model.inverse_transform,
+        predict_cluster=clusters,
+        budget=budget,
+    )
 
 
 def discriminator_features(model: BiGANTransformer, x: Tensor) -> Tensor:
@@ -193,8 +227,7 @@ def autoencoder(
     random = np.random.default_rng(random_state)
     rows = torch.from_numpy(X)
     if neighbors:
-        by = "correlation" if X.shape[1] > 50 else "distance"
-        graph = neighbor_graph(comparable(X, by, random_state))
+        graph = neighbor_graph(compared(X, random_state))
     weights = [*E.parameters(), *G.parameters()]
     optimizer = torch.optim.Adam([w for w in weights if w.requires_grad], lr=learning_rate)
 
@@ -220,8 +253,8 @@ def autoencoder(
         both = mapped(lambda x: torch.cat([E(x), E.hidden_and_pooled(x)[1]], dim=1), X)
         return side_by_side(both, start.n_components)
 
-    reconstruct = partial(mapped, lambda x: G(E(x)))
-    return Model(encode, reconstruct, decode=partial(mapped, G), budget=budget)
+    reconstruct, decode = partial(mapped, lambda x: G(E(x))), partial(mapped, G)
+    return Model(encode, partial(mapped, E), reconstruct=reconstruct, decode=decode, budget=budget)
 
 
 def batches(n_rows: int, random: np.random.Generator) -> Iterator[np.ndarray]:
@@ -232,15 +265,24 @@ def batches(n_rows: int, random: np.random.Generator) -> Iterator[np.ndarray]:
 
 
 def plain(
-    make: Callable[..., Any], X: np.ndarray, budget: Budget, n_components: int, **parameters: Any
+    make: Callable[..., Any],
+    X: np.ndarray,
+    budget: Budget,
+    n_components: int,
+    scaled: bool = True,
+    **parameters: Any,
 ) -> Model:
-    """Fit a scikit-learn transformer or clusterer."""
+    """Fit a scikit-learn transformer or clusterer; its codes may be probed as they are scaled."""
     model = make(n_components, **parameters).fit(X[:KERNEL_ROWS] if make is nystroem else X)
 
     back, predict = (getattr(model, name, None) for name in ("inverse_transform", "predict"))
     reconstruct = None if back is None else lambda X: back(model.transform(X))
     return Model(
-        lambda X: {"z": model.transform(X)}, reconstruct, predict_cluster=predict, budget=budget
+        lambda X: {"z": model.transform(X)},
+        scaled=scaled,
+        reconstruct=reconstruct,
+        predict_cluster=predict,
+        budget=budget,
     )
 
 
@@ -264,6 +306,94 @@ def points(X: np.ndarray, budget: Budget, *, by: str = "", **parameters: Any) ->
     """Return the rows themselves, or the points by whose distances they are compared."""
     seed = parameters["random_state"]
     return Model(lambda X: {"z": comparable(X, by, seed) if by else X}, budget=budget)
+
+
+def installed(name: str) -> Any:
+    """Import a package of the extra `bench`, or say that it is missing."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise SystemExit(f'{name} is missing: python -m pip install -e ".[bench]"') from error
+
+
+def warm(make: Callable[[], Any], X: np.ndarray) -> Budget:
+    """Have numba compile what fits and transforms; return a budget whose time begins after that.
+
+    A process compiles once, for up to minutes, or reads what others have compiled. That is no part
+    of the time of fitting.
+    """
+    installed("numba").set_num_threads(1)
+    few = np.random.default_rng(0).permutation(X)[:WARM_ROWS]
+    make().fit(few).transform(few[:2])
+    return Budget()
+
+
+def umap(X: np.ndarray, budget: Budget, *, n_components: int, random_state: int) -> Model:
+    """Fit UMAP as it comes; training rows keep the codes that they were fitted with."""
+    make = partial(
+        installed("umap").UMAP, n_components=n_components, random_state=random_state, n_jobs=1
+    )
+    approximates = len(X) >= UMAP_APPROXIMATES
+    budget = warm(partial(make, force_approximation_algorithm=approximates), X)
+    model = make().fit(X)
+    return Model(lambda X: {"z": model.transform(X)}, budget=budget)
+
+
+def pacmap(X: np.ndarray, budget: Budget, *, n_components: int, random_state: int) -> Model:
+    """Fit PaCMAP as it comes, and keep its search tree; training rows keep their fitted codes."""
+    make = partial(
+        installed("pacmap").PaCMAP, n_components, random_state=random_state, save_tree=True
+    )
+    budget = warm(make, X)
+    model, fitted = make().fit(X), X
+
+    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
+        return {"z": model.embedding_ if X is fitted else model.transform(X)}
+
+    return Model(encode, budget=budget)
+
+
+def transductive(
+    spread: Callable[..., np.ndarray],
+    X: np.ndarray,
+    budget: Budget,
+    *,
+    n_components: int,
+    random_state: int,
+) -> Model:
+    """Spread labels to all training rows over their nearest neighbors, the nearer the more.
+
+    Any other row gets the label of the nearest training row.
+    """
+    points = compared(X, random_state)
+    neighbors = neighbor_graph(points)
+    graph = both_ways(neighbors, nearness(points, neighbors).astype(float))
+    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(X)
+
+    def encode(X: np.ndarray) -> dict[str, np.ndarray]:
+        return {"rows": nearest.kneighbors(X, return_distance=False)[:, 0]}
+
+    def classify(rows: np.ndarray, y: np.ndarray) -> Predict:
+        return spread(graph, rows, y).__getitem__
+
+    return Model(encode, classify=classify, budget=budget)
+
+
+def supervised(
+    train: Callable[..., Predict],
+    X: np.ndarray,
+    budget: Budget,
+    *,
+    n_components: int,
+    random_state: int,
+    most_labels: float = inf,
+) -> Model:
+    """Train a classifier on the columns of labeled rows alone."""
+
+    def classify(rows: np.ndarray, y: np.ndarray) -> Predict:
+        return train(X[rows], y, random_state)
+
+    return Model(lambda X: {"rows": X}, classify=classify, most_labels=most_labels, budget=budget)
 
 
 @dataclass(frozen=True)
@@ -304,8 +434,17 @@ LADDER: dict[str, dict[str, Any]] = {
 }
 METHODS: dict[str, Method] = {
     "pixels": other(points),
+    "columns": other(points),
     "pca": other(partial(plain, PCA)),
+    "pca_whitened": other(partial(plain, partial(PCA, whiten=True))),
+    "pca_own_scales": other(partial(plain, PCA), {"scaled": False}),
     "nystroem": other(partial(plain, nystroem)),
+    "umap": other(umap),
+    "pacmap": other(pacmap),
+    "label_spreading": other(partial(transductive, label_spreading)),
+    "poisson_learning": other(partial(transductive, poisson_learning)),
+    "svc": other(partial(supervised, support_vector_machine), {"most_labels": SVC_ROWS}),
+    "hist_gradient_boosting": other(partial(supervised, boosted_trees)),
     "untrained": Method(estimator, {"max_epochs": 0}),
     "autoencoder": Method(autoencoder, kind="networks"),
     "neighbor_autoencoder": Method(autoencoder, {"neighbors": True}, kind="networks"),

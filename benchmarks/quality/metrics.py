@@ -4,13 +4,15 @@
 test rows. `METRICS` are functions of a model and of what it is measured on. Both return a dict.
 """
 
+import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, normalized_mutual_info_score, roc_auc_score
@@ -19,15 +21,15 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import LinearSVC
 
+from quality.classifiers import label_spreading
 from quality.data import MODES, Split
 from quality.judge import Classifier, frechet_distance, predict, train_classifier
 from quality.methods import Model
-from quality.neighbors import neighbor_graph, walk
+from quality.neighbors import both_ways, neighbor_graph, walk
 
-Figures = dict[str, float | int | None]
+Figures = dict[str, Any]
 
 # Draws of labeled rows, the same for every method.
 DRAWS = 10
@@ -39,6 +41,8 @@ C2ST_ROWS, FRECHET_ROWS = 1000, 10_000
 # C is chosen by three-fold cross-validation on so many labeled rows of the first draw at most.
 GRID, CHOOSING_ROWS = {"linearsvc__C": [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]}, 1000
 MODE_SAMPLES, FEWEST_NEAR = 10_000, 20
+# One row is transformed so often, but no more once so many seconds have passed.
+ONE_ROW_CALLS, ONE_ROW_SECONDS = 20, 5.0
 CLASSIFIERS: dict[tuple[str, int], Classifier] = {}
 
 
@@ -55,9 +59,20 @@ def labeled(y: np.ndarray, n: int, n_draws: int = DRAWS) -> list[np.ndarray]:
     return [draw(random_state=seed)[0] for seed in range(n_draws)]
 
 
-def linear_probe(F: np.ndarray, y: np.ndarray) -> Pipeline:
-    """Fit a logistic regression on standardized features."""
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(F, y)
+class OneScale(StandardScaler):
+    """Center features, and divide all by one number, the root of their mean variance."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray | None = None) -> "OneScale":
+        """Find the means and the number."""
+        super().fit(X)
+        self.scale_ = np.full_like(self.scale_, np.sqrt(self.var_.mean()))
+        return self
+
+
+def linear_probe(F: np.ndarray, y: np.ndarray, scaled: bool = True) -> Pipeline:
+    """Fit a logistic regression on features that are standardized, or all divided by one number."""
+    scaler = StandardScaler() if scaled else OneScale()
+    return make_pipeline(scaler, LogisticRegression(max_iter=200)).fit(F, y)
 
 
 def nearest(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Figures:
@@ -66,19 +81,24 @@ def nearest(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarr
     return {"1nn": float(model.score(F, y))}
 
 
-def few_labels(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Figures:
+def few_labels(
+    F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray, scaled: bool = True
+) -> Figures:
     """Mean accuracy of linear probes over draws of 1000 and of 100 labeled rows."""
     figures: Figures = {}
     for n in (1000, 100):
         draws = labeled(y_train, n)
-        scores = [linear_probe(F_train[rows], y_train[rows]).score(F, y) for rows in draws]
+        probes = (linear_probe(F_train[rows], y_train[rows], scaled) for rows in draws)
+        scores = [probe.score(F, y) for probe in probes]
         figures[f"linear_{n}"] = float(np.mean(scores)) if scores else None
     return figures
 
 
-def linear(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Figures:
+def linear(
+    F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray, scaled: bool = True
+) -> Figures:
     """Accuracy of the linear probe with all labels, and what a rare one of two classes moves."""
-    probe = linear_probe(F_train, y_train)
+    probe = linear_probe(F_train, y_train, scaled)
     figures: Figures = {"linear_all": float(probe.score(F, y))}
     if len(probe.classes_) == 2:
         figures["balanced_all"] = float(balanced_accuracy_score(y, probe.predict(F)))
@@ -116,27 +136,26 @@ def neighborhoods(
     Labels only judge the graph. Label spreading gets 100 of them, the mean over draws.
     """
     graph = neighbor_graph(F_train)
-    n_rows, k = graph.shape
+    n_rows = len(graph)
     start, figures = np.arange(n_rows), {}
     for n_steps in (1, 2, 4):
         ends = walk(graph, start, n_steps, np.random.default_rng(0))
         figures[f"after {n_steps}"] = float(np.mean(y_train[ends] == y_train))
-    edges = (np.ones(n_rows * k), graph.ravel(), np.arange(0, n_rows * k + 1, k))
-    one_way = csr_array(edges, shape=(n_rows, n_rows))
-    both_ways = one_way + one_way.T
-    model = LabelSpreading(kernel=lambda X, Y=None: both_ways, alpha=0.99, max_iter=100)
-    accuracies = []
+    edges, accuracies = both_ways(graph), []
     for rows in labeled(y_train, 100):
-        known = np.full(n_rows, -1)
-        known[rows] = y_train[rows]
-        found = model.fit(np.zeros((n_rows, 1)), known).transduction_
-        accuracies.append(np.mean((found == y_train)[known < 0]))
+        found = label_spreading(edges, rows, y_train[rows])
+        accuracies.append(np.mean(np.delete(found == y_train, rows)))
     return figures | {"label spreading": float(np.mean(accuracies))}
 
 
 PROBES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], Figures]] = {
     **{"1nn": nearest, "few_labels": few_labels, "linear": linear, "svm": svm},
     "neighborhoods": neighborhoods,
+}
+# The same for codes whose scales say something.
+UNSCALED = PROBES | {
+    "few_labels": partial(few_labels, scaled=False),
+    "linear": partial(linear, scaled=False),
 }
 
 
@@ -214,6 +233,53 @@ def judge(model: Model, measured: Measured) -> Figures:
     return figures
 
 
+def accuracy(model: Model, measured: Measured) -> Figures:
+    """Accuracy of a classifier with the labels that linear probes get, and under their names.
+
+    `training_seconds`: CPU time of the training with the most labels. It comes on top of what does
+    not depend on labels, which is the graph of the transductive ones.
+    """
+    if model.classify is None:
+        return {}
+    _, y_train, X, y = measured.rows
+    n_rows, rows_of_test = len(y_train), model.encode(X)["rows"]
+    draws = {"linear_100": labeled(y_train, 100), "linear_1000": labeled(y_train, 1000)}
+    draws["linear_all"] = [np.arange(n_rows)] if n_rows <= model.most_labels else []
+    figures: Figures = {}
+    for name, rows_of_draws in draws.items():
+        scores = []
+        for rows in rows_of_draws:
+            start = time.process_time()
+            predict = model.classify(rows, y_train[rows])
+            seconds = time.process_time() - start
+            scores.append(np.mean(predict(rows_of_test) == y))
+        figures[name] = float(np.mean(scores)) if scores else None
+    took = clocked(lambda X: predict(model.encode(X)["rows"]), X)
+    return {"z": figures, "training_seconds": round(seconds, 2), **took}
+
+
+def times(model: Model, measured: Measured) -> Figures:
+    """CPU time of codes; a classifier's is measured with its accuracy."""
+    if model.classify is not None:
+        return {}
+    return clocked(model.transform or model.encode, measured.rows[2])
+
+
+def clocked(function: Callable[[np.ndarray], Any], X: np.ndarray) -> Figures:
+    """CPU time of all test rows, and the median time of one of them."""
+    start = time.process_time()
+    function(X)
+    moments = [time.process_time()]
+    while len(moments) <= ONE_ROW_CALLS and moments[-1] - moments[0] < ONE_ROW_SECONDS:
+        function(X[len(moments) - 1 :][:1])
+        moments.append(time.process_time())
+    one_row = statistics.median(np.diff(moments))
+    return {
+        "transform_seconds": round(moments[0] - start, 4),
+        "one_row_ms": round(1000 * one_row, 3),
+    }
+
+
 def agreement(y: np.ndarray, found: np.ndarray, n_clusters: int | None) -> Figures:
     """Mutual information of clusters and classes, share of rows of their cluster's main class.
 
@@ -241,6 +307,8 @@ METRICS: dict[str, Callable[[Model, Measured], Figures]] = {
     "reconstruction": reconstruction,
     "samples": samples,
     "judge": judge,
+    "accuracy": accuracy,
+    "times": times,
     "clusters": lambda model, measured: agreement(
         measured.rows[3], model.predict_cluster(measured.rows[2]), measured.n_clusters
     ),
