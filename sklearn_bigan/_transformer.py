@@ -15,7 +15,7 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags, check_array
+from sklearn.utils import Tags, check_array, gen_batches
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -27,6 +27,7 @@ from sklearn_bigan._persistence import net_from_state, net_to_state
 from sklearn_bigan._runtime.determinism import float32_by_default
 from sklearn_bigan._runtime.device import resolve_device
 from sklearn_bigan._runtime.distributed import from_first
+from sklearn_bigan._runtime.inference import CHUNK_ROWS
 from sklearn_bigan._training.diagnostics import problems
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import ModelSpec
@@ -63,9 +64,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     pairs (x, E(x)) from pairs (G(z), z), with z drawn from a prior. Where D cannot tell them apart,
     G inverts E and the codes of the data are distributed like the prior. The adversarial loss alone
     is BiGAN [1]_ or ALI [2]_; its codes are mostly worse than PCA's. By default it is combined with
-    cycle losses that tie E and G to each other [3]_, a mixture prior, a consistency loss between
-    the codes of nearest neighbours, and averaged weights. The benchmarks say what each is worth,
-    and where PCA is better.
+    cycle losses that tie E and G to each other [3]_, a mixture prior, a contrastive loss between
+    the codes of nearest neighbours [7]_, and averaged weights. The benchmarks say what each is
+    worth, and where PCA is better.
 
     Parameters
     ----------
@@ -119,8 +120,10 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         smallest value of X is 0 and the largest 1, else "identity"; see `output_activation_`. With
         "identity", X is centred and divided by one common scale, so that neither its unit nor its
         origin matters. In a table, a column whose standard deviation is more than three times the
-        median is scaled down to three times the median. Standardise columns of different units
-        first.
+        median is scaled down to three times the median, and outliers are squashed smoothly: no
+        value is more than 20 standard deviations from the centre of its column for the networks
+        (both without outliers), and generated values stay in the range of the training data.
+        Standardise columns of different units first.
     features : {"latent", "hidden", "all"}, default="latent"
         What `transform` returns: z; the encoder's last hidden features; z followed by them. Codes
         are better with few labels, hidden features with many (MNIST, all labels: .979 against
@@ -129,15 +132,16 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         image. May be changed after `fit`.
     cycle_weight : float or "auto", default="auto"
         Weight, at least 0, of the mean of ||x - G(E(x))||^2, divided by that of ||x - mean||^2, in
-        standardised units. "auto" is 50, or 5 with `image_shape` (more brings G(E(x)) closer to x
+        standardised units. "auto" is 100, or 5 with `image_shape` (more brings G(E(x)) closer to x
         and blurs it), and 0 for the published methods. Without it digits' R^2 falls from .88 to
         .31. With ``method="auto"`` and a positive weight, the mean squared error of E(G(z)) as an
         estimate of z is added with weight 5.
     consistency_weight : float or "auto", default="auto"
-        Weight, at least 0, of the mean squared difference between the codes of a row and of its
-        partner, see `n_neighbors`. On digits it is worth 9 points with 100 labels. With
-        augmentation it weighs the contrastive loss instead. "auto" is 50, and 0 for the published
-        methods.
+        Weight, at least 0, of the contrastive loss: to identify the code of a row's partner (see
+        `n_neighbors`) among the codes of the batch by the Cauchy kernel, 1 / (1 + 4 d^2) for codes
+        at distance d [7]_; or with augmentation that of the other view of an image, by the cosine
+        [5]_. More makes tighter clusters and worse reconstructions. "auto" is 30, 50 with
+        `image_shape`, and 0 for the published methods.
     n_neighbors : int or "auto", default="auto"
         Number of nearest neighbours, at least 0. Each row gets a partner, reached by two random
         steps on the nearest-neighbor graph, and D sees the partner in the row's place. At most 1 %
@@ -147,16 +151,20 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         before training, within random blocks of 65,536 rows: a quarter of a minute for each block
         on one core.
     learning_rate : float or "auto", default="auto"
-        Adam's initial step size, above 0 (beta1 0.5, beta2 0.999). "auto" is 2e-3, 1e-4 for ALI and
-        2e-4 for the other published methods. `fit` keeps it for half of the training, then lowers
-        it linearly to a hundredth. With augmentation, G and D use a quarter of it.
+        Adam's initial step size, above 0 (beta1 0.5, beta2 0.999). "auto" is 2e-3, or 4e-3 for
+        tables of 10,000 rows or more; 1e-4 for ALI and 2e-4 for the other published methods. `fit`
+        keeps it for half of the training, then lowers it linearly to a hundredth. With
+        augmentation, G and D use a quarter of it.
     batch_size : int or "auto", default="auto"
         Rows in an update, at least 2. Partners and views are added to them. "auto" is 64 for tables
-        with partners, which is the default, and 128 otherwise; 50 and 100 for ALI.
+        with partners, which is the default, or 256 from 10,000 rows on; 128 without partners, and
+        100 for ALI. With partners the adversarial and cycle losses are computed on every other row.
     max_epochs : int or "auto", default="auto"
-        Passes over X in `fit`. "auto" gives five updates for each of the first 100 rows and two for
-        each further one, at most 15,000, or 5,000 for images, rounded up to whole passes. 0 leaves
-        the networks as initialised: the untrained encoder, a baseline for every result.
+        Passes over X in `fit`. "auto" gives five updates of 64 rows for each of the first 100 rows
+        and one for each further row, at most 18,750: 82 passes for 1,500 rows, 20 for 60,000.
+        Without partners it gives two updates of any size for each further row, at most 15,000, or
+        5,000 for images. Both are rounded up to whole passes. 0 leaves the networks as initialised:
+        the untrained encoder, a baseline for every result.
     warm_start : bool, default=False
         Whether `fit` continues to train the existing networks. Parameters that shape them must then
         stay as they were.
@@ -244,6 +252,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
        Representations. ICML 2020, arXiv:2002.05709.
     .. [6] Larsen, Sonderby, Larochelle, Winther. Autoencoding beyond Pixels using a Learned
        Similarity Metric. ICML 2016, arXiv:1512.09300.
+    .. [7] Damrich, Boehm, Hamprecht, Kobak. From t-SNE to UMAP with Contrastive Learning. ICLR
+       2023, arXiv:2206.01816.
 
     Examples
     --------
@@ -406,7 +416,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if go_on:
             self.net_ = self.net_.twin(**settings, warm_start=True)
         else:
-            self.net_ = self._new_net(spec, statistics, settings)
+            self.net_ = self._new_net(rows, spec, statistics, settings)
         self._count(statistics, add=go_on and not decay)
 
         source = self.net_.get_dataset(rows)
@@ -421,22 +431,26 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Return how the net is trained, as `BiGANNet` takes it."""
         return {
             "config": parameters.training_config(self, torch.device(self.device_)),
-            "lr": parameters.learning_rate(self),
-            "batch_size": parameters.batch_size(self),
+            "lr": parameters.learning_rate(self, n_rows),
+            "batch_size": parameters.batch_size(self, n_rows),
             "max_epochs": parameters.n_epochs(self, n_rows) if decay else 1,
             "callbacks": self.callbacks,
             "verbose": self.verbose,
         }
 
     def _new_net(
-        self, spec: ModelSpec, statistics: ColumnStatistics, settings: dict[str, Any]
+        self,
+        rows: np.ndarray,
+        spec: ModelSpec,
+        statistics: ColumnStatistics,
+        settings: dict[str, Any],
     ) -> BiGANNet:
         bounded = OUTPUT_RANGES[spec.output_activation] is not None
         shared = spec.image_shape is not None
         seed = parameters.draw_seed(self.random_state)
         return BiGANNet(
             spec,
-            standardizer=statistics.standardizer(bounded=bounded, shared=shared),
+            standardizer=statistics.standardizer(rows, bounded=bounded, shared=shared),
             x_mean=statistics.mean,
             seed=from_first(seed, torch.device(self.device_)),
             device=self.device_,
@@ -662,10 +676,12 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         X_hat : ndarray of shape (n_samples, n_features), dtype float32
             Equal to X where G inverts E.
         """
-        X = self._rows(X)
+        return self._reconstruct(self._rows(X), np.float32)
+
+    def _reconstruct(self, X: np.ndarray, dtype: Any) -> np.ndarray:
         used = self.net_.module_.averaged
         x_hat = self.net_.map_rows(lambda x: used.generator(used.encoder(x)), X)
-        return self.net_.standardizer.inverse_transform(x_hat)
+        return self.net_.standardizer.inverse_transform(x_hat, dtype)
 
     def _generate(self, Z: np.ndarray) -> np.ndarray:
         """Return G(Z) in the units of X."""
@@ -693,17 +709,11 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             The R^2 of the reconstruction.
         """
         X = self._rows(X)
-        used, device = self.net_.module_.averaged, self.device_
-        standardizer = self.net_.standardizer
-        mean = torch.from_numpy(standardizer.transform(self.mean_[np.newaxis])).to(device)
-        scale = torch.from_numpy(standardizer.relative_scale).to(device)
-
-        def squares(x: Tensor) -> Tensor:
-            residual = scale * (x - used.generator(used.encoder(x)))
-            deviation = scale * (x - mean)
-            return torch.stack([residual.square().sum(1), deviation.square().sum(1)], dim=1)
-
-        residual, total = self.net_.map_rows(squares, X).sum(axis=0, dtype=np.float64)
+        residual, total = 0.0, 0.0
+        for cut in gen_batches(len(X), CHUNK_ROWS):
+            x_hat = self._reconstruct(X[cut], np.float64)
+            residual += np.square(X[cut] - x_hat).sum(dtype=np.float64)
+            total += np.square(X[cut] - self.mean_).sum(dtype=np.float64)
         if total == 0:  # X is its mean: as r2_score has it
             return 1.0 if residual == 0 else 0.0
         return float(1 - residual / total)

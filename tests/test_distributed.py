@@ -139,13 +139,13 @@ def test_processes_with_different_rows_are_told(first_of_two):
 
 
 def test_too_few_rows_to_share_are_refused(first_of_two, monkeypatch):
-    check_rows(100, 4, CPU)
-    with pytest.raises(ValueError, match=r"at least 4, two rows.*Got 3; raise batch_size"):
-        check_rows(100, 3, CPU)
+    check_rows(100, 8, CPU)
+    with pytest.raises(ValueError, match=r"at least 8, four rows.*Got 7; raise batch_size"):
+        check_rows(100, 7, CPU)
     monkeypatch.setattr(distributed, "from_first", lambda value, device: value)
-    check_rows(4, 64, CPU)
-    with pytest.raises(ValueError, match=r"at least 4 rows.*Got 3; start fewer processes"):
-        check_rows(3, 64, CPU)
+    check_rows(8, 64, CPU)
+    with pytest.raises(ValueError, match=r"at least 8 rows.*Got 7; start fewer processes"):
+        check_rows(7, 64, CPU)
 
 
 @pytest.mark.parametrize("n_rows", range(124, 140))

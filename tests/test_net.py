@@ -11,6 +11,8 @@ from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
+from sklearn_bigan import BiGANTransformer
+from sklearn_bigan._parameters import batch_size, learning_rate, n_epochs
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan._training.schedule import default_n_updates
 
@@ -92,8 +94,38 @@ def test_a_single_step_is_taken_at_the_full_learning_rate():
     ("n_rows", "updates"), [(40, 200), (100, 500), (101, 502), (7350, 15_000), (500_000, 15_000)]
 )
 def test_the_length_of_training_follows_the_rows(n_rows, updates):
-    assert default_n_updates(n_rows, of_images=False) == updates
+    assert default_n_updates(n_rows) == updates
     assert default_n_updates(n_rows, of_images=True) == min(5_000, updates)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "updates"), [(40, 200), (100, 500), (101, 501), (1500, 1900), (60_000, 18_750)]
+)
+def test_with_partners_each_row_after_the_first_hundred_adds_one_update(n_rows, updates):
+    assert default_n_updates(n_rows, with_partners=True) == updates
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "parameters", "expected"),
+    [
+        (40, {}, (64, 2e-3, 320)),
+        (1500, {}, (64, 2e-3, 82)),
+        (9_999, {}, (64, 2e-3, 67)),
+        (10_000, {}, (256, 4e-3, 67)),
+        (60_000, {}, (256, 4e-3, 20)),
+        (60_000, {"n_neighbors": 0}, (128, 2e-3, 32)),
+        (60_000, {"method": "bigan"}, (128, 2e-4, 32)),
+        (60_000, {"image_shape": (2, 2)}, (128, 2e-3, 11)),
+    ],
+)
+def test_batches_rate_and_epochs_follow_the_rows(n_rows, parameters, expected):
+    made = BiGANTransformer(**parameters)
+    found = (
+        batch_size(made, n_rows),
+        learning_rate(made, n_rows),
+        n_epochs(made, n_rows),
+    )
+    assert found == expected
 
 
 def test_training_is_of_that_length_in_whole_epochs():
@@ -180,7 +212,9 @@ def raising_body(error):
 
 
 def test_a_loss_that_is_not_finite_ends_training_and_changes_nothing():
-    fitted = small(**BIGAN, learning_rate=1e-3, max_epochs=1).fit(X)
+    # The columns of images are not squashed.
+    image = {"image_shape": (2, 3), "network": "mlp"}
+    fitted = small(**BIGAN, **image, learning_rate=1e-3, max_epochs=1).fit(X)
     before = bits(fitted.net_)
     with pytest.raises(ValueError, match=r"diverged in epoch 2.*Lower learning_rate.*0\.001"):
         fitted.partial_fit(X * 1e36)

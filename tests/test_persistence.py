@@ -51,7 +51,7 @@ def test_a_loaded_model_is_complete(small_digits, parameters):
     X = 3 * small_digits - 1
     fitted = small(**parameters).fit(X)
     again = reloaded(fitted)
-    for name in ("mean", "scale", "variance"):
+    for name in ("center", "scale", "bound", "minimum", "maximum", "variance"):
         before, after = (getattr(model.net_.standardizer, name) for model in (fitted, again))
         np.testing.assert_array_equal(after, before)
     for method in ("transform", "reconstruct", "score_samples", "score"):

@@ -24,12 +24,15 @@ def mean_square(a, b):
     return (a - b).square().mean()
 
 
-def contrastive_loss(codes):
-    """NT-Xent: which of all other codes is the other view's, in the batch's other half?"""
-    similarity = cosine_similarity(codes[:, None], codes[None], dim=2) / 0.4
-    other_view = torch.arange(len(codes)).roll(len(codes) // 2)
+def contrastive_loss(codes, views):
+    """Which of all other codes is the partner's, or the other view's, in the batch's other half?"""
+    if views is not None:  # NT-Xent
+        similarity = cosine_similarity(codes[:, None], codes[None], dim=2) / 0.4
+    else:  # the Cauchy kernel
+        similarity = -torch.log(1 + 4 * (codes[:, None] - codes[None]).square().sum(2))
+    other = torch.arange(len(codes)).roll(len(codes) // 2)
     itself = torch.diag(torch.full((len(codes),), torch.inf))
-    return cross_entropy(similarity - itself, other_view)
+    return cross_entropy(similarity - itself, other)
 
 
 def averaged_state(network):
@@ -87,25 +90,26 @@ class Reference:
         config, spec = self.net.config, self.net.spec
         row, partner, (draws_of_z, draws_of_eps, views) = batch
 
-        # What E sees: the rows, or views of them. What D sees beside a row's code: its partner.
+        # What E sees: the rows, and their partners or views. What D sees beside a row's code: its
+        # partner. With partners every other row takes part in the game.
         both = torch.cat([row, partner])
+        seen_by_e, n = row, len(row)
         if views is not None:
             unit = self.net.standardizer.variance**0.5
             flat = ViewDraws(*(None if v is None else torch.cat([*v]) for v in views))
             seen_by_e = apply_views(both, spec.image_shape, flat, unit)
-            x, seen_by_d = row, partner
         elif config.n_neighbors:
-            x, seen_by_e, seen_by_d = both, both, torch.cat([partner, row])
-        else:
-            x = seen_by_e = seen_by_d = row
-        n = len(x)
+            seen_by_e = both
 
-        z = torch.cat([*draws_of_z])
+        z = draws_of_z[0]
         location, scale = E.posterior(E.hidden(seen_by_e))
         if spec.posterior == "gaussian":
             location = location + scale * torch.cat([*draws_of_eps])
         codes = torch.tanh(location) if spec.prior == "uniform" else location
-        z_hat = codes[:n]
+        z_hat, x, seen_by_d = codes[:n], row, partner
+        if config.n_neighbors and views is None:
+            z, z_hat, x, seen_by_d = z[::2], z_hat[::2], x[::2], seen_by_d[::2]
+            n = len(x)
         with_cycle = config.cycle_weight > 0
         x_hat, x_tilde = G(torch.cat([z, z_hat])).chunk(2) if with_cycle else (G(z), None)
 
@@ -125,9 +129,7 @@ class Reference:
             losses["latent_cycle_loss"] = mean_square(z[::2], E(x_hat[::2]))
             total = total + config.latent_cycle_weight * losses["latent_cycle_loss"]
         if config.consistency_weight and (views is not None or config.n_neighbors):
-            losses["consistency_loss"] = (
-                mean_square(*codes.chunk(2)) if views is None else contrastive_loss(codes)
-            )
+            losses["consistency_loss"] = contrastive_loss(codes, views)
             total = total + config.consistency_weight * losses["consistency_loss"]
         return {"D": losses["discriminator_loss"], "EG": total}, losses
 
@@ -191,7 +193,9 @@ def same(found, expected):
 
 
 def standardised(source, number):
-    return (source.X - source.standardizer.mean) / source.standardizer.scale
+    made = source.standardizer
+    t = (source.X - made.center) / made.scale
+    return t / np.sqrt(1 + np.square(t / made.bound)) if made.bound is not None else t
 
 
 @contextmanager

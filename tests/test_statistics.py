@@ -6,7 +6,7 @@ from factories import small, table
 
 from sklearn_bigan._data import source, statistics
 from sklearn_bigan._data.standardizer import Standardizer
-from sklearn_bigan._data.statistics import ColumnStatistics
+from sklearn_bigan._data.statistics import SQUASHED_INTO, ColumnStatistics
 
 
 def of(X: np.ndarray) -> ColumnStatistics:
@@ -14,7 +14,7 @@ def of(X: np.ndarray) -> ColumnStatistics:
 
 
 def standardizer(X: np.ndarray, *, bounded: bool = False, shared: bool = False) -> Standardizer:
-    return of(X).standardizer(bounded=bounded, shared=shared)
+    return of(X).standardizer(X, bounded=bounded, shared=shared)
 
 
 class Watched(np.ndarray):
@@ -35,7 +35,8 @@ def test_merged_chunks_have_the_statistics_of_all_rows(monkeypatch, offset):
     centred = X - offset
     np.testing.assert_allclose(found.mean, offset + centred.mean(axis=0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found.variance, centred.var(axis=0), rtol=1e-12)
-    assert (found.minimum, found.maximum) == (X.min(), X.max())
+    np.testing.assert_array_equal(found.minimum, X.min(axis=0))
+    np.testing.assert_array_equal(found.maximum, X.max(axis=0))
 
 
 def test_every_row_is_read_once(monkeypatch):
@@ -88,11 +89,53 @@ def test_one_unit_for_all_columns_is_the_root_of_their_mean_variance():
 def test_a_column_counts_as_at_most_three_times_the_median():
     random = np.random.default_rng(0)
     X = random.normal(size=(500, 5)) * [1, 1, 2, 100, 0]
-    stds = standardizer(X).transform(X).std(axis=0)
+    stds = X.std(axis=0) / standardizer(X).scale
     # Beside the constant column the median is that of columns of 1, 1, 2 and 100.
     expected = X.std(axis=0)
     expected[3] = 3 * np.median(expected[:4])
-    np.testing.assert_allclose(stds, expected / np.sqrt(np.square(expected).mean()), rtol=1e-5)
+    np.testing.assert_allclose(stds, expected / np.sqrt(np.square(expected).mean()), rtol=1e-12)
+
+
+def test_ordinary_values_are_squashed_little_and_outliers_to_the_bound():
+    X = np.random.default_rng(0).normal(size=(5000, 2)) * [1, 1e-3] + 7
+    made = standardizer(X)
+    deviations = np.array([0.0, 1.0, 3.0, 30.0, 1e6, 1e35])[:, np.newaxis]
+    y = made.transform(made.center + deviations * X.std(axis=0)) / (X.std(axis=0) / made.scale)
+    expected = deviations / np.sqrt(1 + np.square(deviations / SQUASHED_INTO))
+    np.testing.assert_allclose(y, np.column_stack([expected, expected]), rtol=1e-6)
+    assert 2.8 < y[2, 0] < 3
+
+
+@pytest.mark.parametrize("value", [1e6, -1e15])
+def test_outliers_leave_the_units_of_the_others_nearly_as_they_were(value):
+    X = table(1000)
+    with_outliers = X.copy()
+    with_outliers[3] = value
+    with_outliers[5, 2] = value
+    before, after = standardizer(X), standardizer(with_outliers)
+    np.testing.assert_allclose(after.scale, before.scale, rtol=0.15)
+    np.testing.assert_allclose(after.transform(X), before.transform(X), rtol=0.15, atol=0.15)
+    assert (np.abs(after.transform(with_outliers)) <= after.bound * (1 + 1e-6)).all()
+
+
+def test_the_width_of_counts_and_spikes_is_that_of_their_rare_values():
+    random = np.random.default_rng(0)
+    counts = random.poisson(0.05, 5000)  # 0 in 95 % of the rows
+    spikes = np.where(np.arange(5000) % 200 == 0, random.lognormal(3, 1, 5000), 0.0)
+    X = np.column_stack([counts, spikes, random.normal(size=5000)])
+    X[0] = 1e6
+    made = standardizer(X)
+    y = made.transform(X)
+    assert (y.std(axis=0) > 0.02).all()
+    assert (np.abs(y) <= made.bound * (1 + 1e-6)).all()
+
+
+def test_columns_that_are_constant_but_in_one_row_are_bounded_too():
+    X = table(500)
+    X[:, 1] = 3.0
+    made = standardizer(X)
+    X[7, 1] = 1e9
+    assert np.abs(made.transform(X)).max() <= SQUASHED_INTO * np.sqrt(6 / 5)
 
 
 def test_rows_in_a_bounded_range_are_left_as_they_are():
@@ -139,10 +182,11 @@ def test_rows_too_large_for_float32_are_refused(x, scale):
         made.transform(np.full((2, 1), x))
 
 
-def test_errors_in_units_of_x_weigh_columns_by_their_scale():
-    made = Standardizer(np.zeros(2), np.array([1.0, 4.0]))
-    np.testing.assert_array_equal(made.relative_scale, [0.25, 1])
-    np.testing.assert_array_equal(Standardizer().relative_scale, [1])
+def test_what_the_generator_draws_stays_within_the_range_of_its_column():
+    X = table(300)
+    made = standardizer(X)
+    far = made.inverse_transform(np.full((2, 6), 1e3, dtype=np.float32) * [[1], [-1]])
+    np.testing.assert_allclose(far, [X.max(axis=0), X.min(axis=0)], rtol=1e-6)
 
 
 def test_fit_reads_x_once_for_statistics_and_then_by_blocks(tmp_path, monkeypatch):

@@ -5,7 +5,13 @@ import torch
 from factories import small
 
 from sklearn_bigan._data.batches import Batch
-from sklearn_bigan._objectives.terms import TEMPERATURE, consistency_loss, contrastive_loss
+from sklearn_bigan._objectives.terms import (
+    KERNEL_WIDTH,
+    TEMPERATURE,
+    cauchy_similarity,
+    contrastive_loss,
+    cosine_similarity,
+)
 
 
 def metrics_of_a_step(x, **parameters) -> dict[str, float]:
@@ -36,29 +42,36 @@ class Zero(torch.nn.Module):
         return torch.zeros(len(z), self.n_features)
 
 
-def test_consistency_draws_the_codes_of_partners_together():
-    z_hat = torch.tensor([[0.0, 1.0], [2.0, 2.0], [1.0, 1.0], [2.0, 5.0]], requires_grad=True)
-    loss = consistency_loss(z_hat)  # rows 0 and 2, 1 and 3: (1 + 0 + 0 + 9) / 4
-    assert float(loss.detach()) == pytest.approx(2.5)
-    loss.backward()
-    expected = torch.tensor([[-0.5, 0.0], [0.0, -1.5], [0.5, 0.0], [0.0, 1.5]])
-    torch.testing.assert_close(z_hat.grad, expected)
-
-
-def test_the_contrastive_loss_tells_each_partner_among_all_other_codes():
+def test_the_contrastive_loss_identifies_each_partner_among_all_other_codes():
     # Rows 0 and 2 point one way, 1 and 3 at a right angle; lengths do not matter.
     z_hat = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
     partner, other = math.exp(1 / TEMPERATURE), math.exp(0 / TEMPERATURE)
     expected = -math.log(partner / (partner + 2 * other))
-    assert float(contrastive_loss(z_hat)) == pytest.approx(expected)
+    assert float(contrastive_loss(cosine_similarity(z_hat))) == pytest.approx(expected)
 
 
-def test_the_contrastive_loss_draws_partners_together_and_others_apart():
+def test_the_cauchy_kernel_falls_with_the_squared_distance():
+    z_hat = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, KERNEL_WIDTH], [3.0, 4.0]])
+    found = torch.exp(cauchy_similarity(z_hat))
+    torch.testing.assert_close(found.diagonal(), torch.ones(4))
+    assert float(found[0, 2]) == pytest.approx(1 / 2)
+    assert float(found[1, 3]) == pytest.approx(1)
+    assert float(found[0, 1]) == pytest.approx(1 / (1 + 25 / KERNEL_WIDTH**2))
+
+
+def test_equal_codes_far_from_the_origin_have_a_finite_gradient():
+    z_hat = torch.full((6, 3), 1e3, requires_grad=True)
+    contrastive_loss(cauchy_similarity(z_hat)).backward()
+    assert torch.isfinite(z_hat.grad).all()
+
+
+@pytest.mark.parametrize("similarity", [cosine_similarity, cauchy_similarity])
+def test_the_contrastive_loss_draws_partners_together_and_others_apart(similarity):
     z_hat = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [-0.8, 0.6]], requires_grad=True)
-    before = contrastive_loss(z_hat)
+    before = contrastive_loss(similarity(z_hat))
     before.backward()
     stepped = z_hat.detach() - 0.1 * z_hat.grad
-    assert contrastive_loss(stepped) < before
+    assert contrastive_loss(similarity(stepped)) < before
     one, other = torch.nn.functional.cosine_similarity(*stepped.chunk(2))
     assert one > 0.6
     assert other > 0.6

@@ -86,11 +86,12 @@ class Batches:
 def cuts(n_rows: int, batch_size: int) -> Iterator[slice]:
     """Yield the slices of an order that make batches, each of two rows or more per process.
 
-    Several processes have an even number each: every other row is then the same as in one process.
+    Several processes have a multiple of four each: every other row, and every other one of these,
+    is then the same as in one process.
     """
     _, size = rank_and_size()
-    for cut in gen_batches(n_rows, batch_size, min_batch_size=2 * size):
-        surplus = (cut.stop - cut.start) % (2 * size) if size > 1 else 0
+    for cut in gen_batches(n_rows, batch_size, min_batch_size=(4 if size > 1 else 2) * size):
+        surplus = (cut.stop - cut.start) % (4 * size) if size > 1 else 0
         yield slice(cut.start, cut.stop - surplus)
 
 

@@ -1,8 +1,9 @@
-"""Standardisation at the border: everything inside works on standardised rows."""
+"""Standardisation at the border: everything inside works on standardised, squashed rows."""
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -17,26 +18,34 @@ TOO_LARGE = (
 
 @dataclass(frozen=True)
 class Standardizer:
-    """(x - mean) / scale for each column, and back.
+    """Standardise each column and squash its tails smoothly; and back.
 
-    Where `mean` and `scale` are None rows are only converted to float32: bounded outputs (sigmoid,
-    tanh) need X as it is.
+    t = (x - center) / scale and y = t / sqrt(1 + (t / bound)^2): y is close to t for ordinary
+    values, and never beyond +-bound, so that no outlier dominates a loss or a batch statistic.
+
+    Where `center` is None rows are only converted to float32: bounded outputs (sigmoid, tanh) need
+    X as it is. Where `bound` is None nothing is squashed.
     """
 
-    mean: np.ndarray | None = None  # (n_features,), float64
+    center: np.ndarray | None = None  # (n_features,), float64
     scale: np.ndarray | None = None  # (n_features,), float64
-    # Mean variance of the training data's columns after standardisation: 1 unless rows are left as
-    # they are.
+    bound: np.ndarray | None = None  # (n_features,), float64
+    # Smallest and largest value of each column, which rows are brought back into: close to the
+    # bound the inverse of the squashing would magnify the smallest error.
+    minimum: np.ndarray | None = None  # (n_features,), float64
+    maximum: np.ndarray | None = None  # (n_features,), float64
+    # Mean variance of the training data's columns in the networks' units.
     variance: float = 1.0
 
     def transform(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Standardise rows of any numeric dtype to float32; raise ValueError if one overflows.
+        """Bring rows of any numeric dtype to the networks' units, float32.
 
         Arithmetic is done in float64, a few rows at a time: a large offset costs no precision, and
         the same values have the same bits in any dtype. The result is written to `out`, if given;
-        else it is a new array, or x itself if nothing changes.
+        else it is a new array, or x itself if nothing changes. Raises ValueError if a standardised
+        value overflows float32.
         """
-        if self.mean is None or self.scale is None:
+        if self.center is None:
             return as_float32(x, out)
         if out is None:
             out = np.empty(x.shape, dtype=np.float32)
@@ -44,9 +53,13 @@ class Standardizer:
         n_rows = max(1, CHUNK_VALUES // x.shape[1])
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, len(x), n_rows):
-                y = np.subtract(x[start : start + n_rows], self.mean, dtype=np.float64)
-                y *= self._factor
-                out[start : start + n_rows] = y
+                t = np.subtract(x[start : start + n_rows], self.center, dtype=np.float64)
+                t *= self._factor
+                if self.bound is not None:
+                    if (np.abs(t) > FLOAT32_MAX).any():
+                        raise ValueError(TOO_LARGE)
+                    t /= np.hypot(1, t / self.bound)
+                out[start : start + n_rows] = t
             return _checked(out, x)
 
     @cached_property
@@ -54,19 +67,23 @@ class Standardizer:
         assert self.scale is not None
         return 1 / self.scale
 
-    def inverse_transform(self, y: np.ndarray) -> np.ndarray:
-        """Bring standardised float32 rows back to the units of X; `y` is overwritten."""
-        if self.mean is None or self.scale is None:
-            return y
-        y *= self.scale.astype(np.float32)
-        y += self.mean.astype(np.float32)
-        return y
-
-    @property
-    def relative_scale(self) -> np.ndarray:
-        """Scales of the columns over the largest, float32: weights of errors in units of X."""
-        scale = np.ones(1) if self.scale is None else self.scale
-        return (scale / scale.max()).astype(np.float32)
+    def inverse_transform(self, y: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
+        """Bring float32 rows in the networks' units back to those of X, as `dtype`."""
+        if self.center is None or self.scale is None:
+            return y.astype(dtype, copy=False)
+        x = np.empty(y.shape, dtype=dtype)
+        n_rows = max(1, CHUNK_VALUES // y.shape[1])
+        for start in range(0, len(y), n_rows):
+            t = y[start : start + n_rows].astype(np.float64)
+            if self.bound is not None:
+                with np.errstate(divide="ignore"):
+                    t /= np.sqrt(np.maximum(0, 1 - np.square(t / self.bound)))
+            t *= self.scale
+            t += self.center
+            if self.bound is not None:
+                np.clip(t, self.minimum, self.maximum, out=t)
+            x[start : start + n_rows] = t
+        return x
 
 
 def as_float32(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Self
 
 import numpy as np
@@ -13,6 +14,21 @@ from sklearn_bigan._data.standardizer import FLOAT32_MAX, TOO_LARGE, Standardize
 
 # Rows read at a time.
 CHUNK_ROWS = 8192
+
+# Rows that the robust statistics are computed from, at most, and the spans of consecutive rows that
+# they come from: a disk reads spans much faster than single rows.
+SAMPLE_ROWS, SAMPLE_SPANS = 10_000, 500
+
+# A column's width is that of the first pair of quantiles, each with this share of the rows beyond
+# it, that differ: columns of counts and spikes may have one value in most rows.
+TAILS = (0.25, 0.05, 0.01, 0.001)
+
+# Values are clipped at this number of widths from the median, before the mean and the standard
+# deviation are computed: a single wrong entry must not be the unit of its column.
+CLIPPED_AT = 10.0
+
+# Values are squashed into this number of standard deviations of their column.
+SQUASHED_INTO = 20.0
 
 # Standard deviations outside this range lose the squares of differences in float32.
 MIN_STD, MAX_STD = 1e-16, 1e16
@@ -30,17 +46,13 @@ ROUND_OFF, ROUND_OFF_BESIDE_OTHERS = 1e-9, 1e-12
 
 @dataclass(frozen=True)
 class ColumnStatistics:
-    """Number of rows, mean, variance and range of X.
-
-    `mean` and `variance` (of the population) belong to each column, in float64; `minimum` and
-    `maximum` are those of all columns.
-    """
+    """Number of rows, and mean, variance (of the population) and range of each column, float64."""
 
     n_rows: int
     mean: np.ndarray
     variance: np.ndarray
-    minimum: float
-    maximum: float
+    minimum: np.ndarray
+    maximum: np.ndarray
 
     @classmethod
     def of(cls, X: np.ndarray, estimator_name: str) -> Self:
@@ -58,8 +70,8 @@ class ColumnStatistics:
 
     @classmethod
     def _of_chunk(cls, x: np.ndarray, origin: np.ndarray, estimator_name: str) -> Self:
-        minimum, maximum = float(x.min()), float(x.max())
-        if not math.isfinite(minimum) or not math.isfinite(maximum):
+        minimum, maximum = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
+        if not np.isfinite(minimum).all() or not np.isfinite(maximum).all():
             assert_all_finite(x, estimator_name=estimator_name, input_name="X")
         deviations = x - origin
         mean = deviations.mean(axis=0)
@@ -76,19 +88,20 @@ class ColumnStatistics:
             n_rows,
             self.mean + share * difference,
             (1 - share) * self.variance + share * other.variance + between,
-            min(self.minimum, other.minimum),
-            max(self.maximum, other.maximum),
+            np.minimum(self.minimum, other.minimum),
+            np.maximum(self.maximum, other.maximum),
         )
 
-    def standardizer(self, *, bounded: bool, shared: bool) -> Standardizer:
-        """Return what brings rows to the networks' units.
+    def standardizer(self, X: np.ndarray, *, bounded: bool, shared: bool) -> Standardizer:
+        """Return what brings the rows of X, whose statistics these are, to the networks' units.
 
         With a `bounded` output activation rows are left as they are. `shared`: all columns have one
-        unit, as pixels do, the root of their mean variance; otherwise columns that vary more than
-        MAX_TIMES_MEDIAN allows get larger units. Raises ValueError if float32 cannot hold X, or the
-        squares of its columns' variation.
+        unit, as pixels do, the root of their mean variance. Otherwise centre and unit of a column
+        are robust, its tails are squashed, and columns that vary more than MAX_TIMES_MEDIAN allows
+        get larger units. Raises ValueError if float32 cannot hold X, or the squares of its columns'
+        variation.
         """
-        if max(-self.minimum, self.maximum) > FLOAT32_MAX:
+        if max(-self.minimum.min(), self.maximum.max()) > FLOAT32_MAX:
             raise ValueError(TOO_LARGE)
         std = math.sqrt(self.variance.mean())
         constant = std <= ROUND_OFF * np.abs(self.mean).max()
@@ -100,13 +113,49 @@ class ColumnStatistics:
             )
         if bounded:
             return Standardizer(variance=1.0 if constant else std**2)
-        if constant:
-            return Standardizer(self.mean, np.ones(len(self.mean)))
-        stds = np.sqrt(self.variance)
-        round_off = np.maximum(ROUND_OFF * np.abs(self.mean), ROUND_OFF_BESIDE_OTHERS * stds.max())
-        most = MAX_TIMES_MEDIAN * np.median(stds[stds > round_off])
-        excess = np.ones(len(stds)) if shared else np.maximum(1, stds / most)
-        return Standardizer(self.mean, excess * np.sqrt(np.square(stds / excess).mean()))
+        if constant or shared:
+            return Standardizer(self.mean, np.full(len(self.mean), 1.0 if constant else std))
+        sample = _sample(X)
+        center, stds = robust_statistics(sample)
+        round_off = np.maximum(ROUND_OFF * np.abs(center), ROUND_OFF_BESIDE_OTHERS * stds.max())
+        varies = stds > round_off
+        excess = np.maximum(1, stds / (MAX_TIMES_MEDIAN * np.median(stds[varies])))
+        scale = excess * np.sqrt(np.square(stds / excess).mean())
+        # A column that is constant in the training data is squashed as one of unit variance.
+        bound = SQUASHED_INTO * np.where(varies, stds / scale, 1.0)
+        made = Standardizer(center, scale, bound, self.minimum, self.maximum)
+        variance = made.transform(sample).var(axis=0, dtype=np.float64).mean()
+        return replace(made, variance=float(variance))
+
+
+def robust_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each column of float64 rows, without its outliers.
+
+    Values farther than CLIPPED_AT widths from the median count as that far. The width is that of
+    the normal distribution with the same quantiles.
+    """
+    shares = [*TAILS, 0.5, *(1 - tail for tail in TAILS)]
+    quantiles = dict(zip(shares, np.quantile(rows, shares, axis=0), strict=True))
+    median, width = quantiles[0.5], np.zeros(rows.shape[1])
+    for tail in TAILS:
+        found = (quantiles[1 - tail] - quantiles[tail]) / (2 * NormalDist().inv_cdf(1 - tail))
+        width = np.where(width > 0, width, found)
+    # A column without any width has one value but in a handful of rows.
+    reach = np.where(width > 0, CLIPPED_AT * width, np.inf)
+    deviations = np.clip(rows - median, -reach, reach)
+    return median + deviations.mean(axis=0), deviations.std(axis=0)
+
+
+def _sample(X: np.ndarray) -> np.ndarray:
+    """Return spans of rows from all over X, or all of its rows if they are few, as float64."""
+    if len(X) <= SAMPLE_ROWS:
+        return np.asarray(X, dtype=np.float64)
+    length = SAMPLE_ROWS // SAMPLE_SPANS
+    spans = []
+    for start in np.linspace(0, len(X) - length, SAMPLE_SPANS).astype(int):
+        spans.append(X[start : start + length].astype(np.float64))
+        advise_dontneed(X)
+    return np.concatenate(spans)
 
 
 def _chunks(X: np.ndarray) -> Iterator[np.ndarray]:

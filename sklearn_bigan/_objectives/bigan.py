@@ -10,7 +10,11 @@ from sklearn_bigan._data.augmentation import ViewDraws, apply_views, draw_views
 from sklearn_bigan._data.batches import Batch
 from sklearn_bigan._data.draws import Draws, map_tensors
 from sklearn_bigan._objectives.adversarial import adversarial_metrics, backward_both_players
-from sklearn_bigan._objectives.terms import consistency_loss, contrastive_loss
+from sklearn_bigan._objectives.terms import (
+    cauchy_similarity,
+    contrastive_loss,
+    cosine_similarity,
+)
 from sklearn_bigan._runtime.distributed import gather
 from sklearn_bigan.networks.bigan import BiGAN, ModelSpec
 from sklearn_bigan.networks.priors import Prior
@@ -23,7 +27,11 @@ class BiGANObjective(nn.Module):
 
     - cycle: ||x - G(E(x))||^2 / x_variance (ALICE, Li et al. 2017);
     - latent cycle: ||z - E(G(z))||^2 (ALICE; VEEGAN, Srivastava et al. 2017);
-    - consistency: the distance between codes of rows and partners, or NT-Xent between views.
+    - consistency: a contrastive loss that draws the codes of rows and partners, or of two views of
+      an image, together and those of others apart.
+
+    Where rows have partners, E encodes both for the contrast, and every other row takes part in the
+    game and the cycles: half of the time of an update, for codes that are as good.
     """
 
     def __init__(
@@ -55,8 +63,7 @@ class BiGANObjective(nn.Module):
             channels = self.spec.image_shape[2]
             views = draw_views((2, n_rows), channels, self.augmentations, generator)
         n_encoded = 2 if views is not None or self.has_partners else 1
-        n_sets = 1 if views is not None else n_encoded
-        z = prior.sample(n_sets * n_rows, generator).view(n_sets, n_rows, -1)
+        z = prior.sample(n_rows, generator).unsqueeze(0)
         eps = None
         if self.spec.posterior == "gaussian":
             shape = (n_encoded, n_rows, self.spec.latent_dim)
@@ -67,12 +74,15 @@ class BiGANObjective(nn.Module):
         """Leave every player's gradient on its weights; return the step's metrics."""
         E, G, D = bigan.encoder, bigan.generator, bigan.discriminator
         z, eps, views = map_tensors(lambda drawn: drawn.flatten(0, 1), batch.draws)
-        x, x_for_D, x_for_E = self.inputs(batch, views)
 
-        # Encode and generate: z_hat ~ q(z|x), x_hat = G(z), x_tilde = G(z_hat). G runs once, so
-        # that its batch statistics are those of prior draws and codes together, as in use.
-        codes = E.sample(x_for_E, eps)
-        z_hat = codes[: len(x)]
+        # Encode: z_hat ~ q(z|x). Beside a row's code D is given its partner, if it has one.
+        codes = E.sample(self.encoder_inputs(batch, views), eps)
+        played = every_other(len(z)) if self.has_partners and views is None else slice(None)
+        x, x_for_D, z = batch.x[played], batch.partner[played], z[played]
+        z_hat = codes[: len(batch.x)][played]
+
+        # Generate: x_hat = G(z), x_tilde = G(z_hat). G runs once, so that its batch statistics are
+        # those of prior draws and codes together, as in use.
         if self.cycle_weight:
             x_hat, x_tilde = G(torch.cat([z, z_hat])).chunk(2)
         else:
@@ -92,7 +102,7 @@ class BiGANObjective(nn.Module):
             metrics["cycle_loss"] = mse_loss(x_tilde, x) / self.x_variance
             terms.append(self.cycle_weight * metrics["cycle_loss"])
         if self.latent_cycle_weight:
-            half = slice(None, None, 2 if len(z) > 2 else 1)  # batch norm needs two rows
+            half = every_other(len(z))
             metrics["latent_cycle_loss"] = mse_loss(E(x_hat[half]), z[half])
             terms.append(self.latent_cycle_weight * metrics["latent_cycle_loss"])
         if self.consistency_weight:
@@ -104,20 +114,12 @@ class BiGANObjective(nn.Module):
         backward_both_players(bigan, logits, z_hat_for_D, generated_for_D, total)
         return {name: value.detach() for name, value in metrics.items()}
 
-    def inputs(self, batch: Batch, views: ViewDraws | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the rows x, what D is given beside their codes, and what E encodes.
-
-        With partners, D is given a row's partner beside the row's code, and the reverse. With
-        views, E encodes two views of each image, and D sees the images.
-        """
+    def encoder_inputs(self, batch: Batch, views: ViewDraws | None) -> Tensor:
+        """Return the rows, those and their partners, or two views of each image."""
         if views is not None and self.spec.image_shape is not None:
             both = torch.cat([batch.x, batch.partner])
-            x_for_E = apply_views(both, self.spec.image_shape, views, math.sqrt(self.x_variance))
-            return batch.x, batch.partner, x_for_E
-        if self.has_partners:
-            x = torch.cat([batch.x, batch.partner])
-            return x, torch.cat([batch.partner, batch.x]), x
-        return batch.x, batch.x, batch.x
+            return apply_views(both, self.spec.image_shape, views, math.sqrt(self.x_variance))
+        return torch.cat([batch.x, batch.partner]) if self.has_partners else batch.x
 
     def generator_pairs(
         self, x_hat: Tensor, x_tilde: Tensor | None, z: Tensor, z_hat: Tensor
@@ -133,5 +135,11 @@ class BiGANObjective(nn.Module):
         return generated, torch.cat([z[::2], z_hat[1::2]]).detach()
 
     def consistency(self, codes: Tensor) -> Tensor:
-        """Return NT-Xent between views, or the squared distance between rows and partners."""
-        return contrastive_loss(gather(codes, 2)) if self.augmentations else consistency_loss(codes)
+        """Return the contrastive loss of all processes' codes: between views, or of partners."""
+        similarity = cosine_similarity if self.augmentations else cauchy_similarity
+        return contrastive_loss(similarity(gather(codes, 2)))
+
+
+def every_other(n_rows: int) -> slice:
+    """Return the slice of every other row, or of all where batch norm would be left with one."""
+    return slice(None, None, 2 if n_rows > 2 else 1)

@@ -1,31 +1,42 @@
-"""Loss terms that bring the codes of similar rows, or of views of an image, together."""
+"""The loss term that brings the codes of neighbours, or of views of an image, together."""
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, mse_loss, normalize
+from torch.nn.functional import cross_entropy, normalize
 
 # Softmax temperature of NT-Xent. Halving it cost 3 points on MNIST (100 labels) and gained 1 on
 # CIFAR-10's features (1000 labels), one seed each on held-out rows.
 TEMPERATURE = 0.4
 
-
-def consistency_loss(codes: Tensor) -> Tensor:
-    """||E(x) - E(x')||^2, the mean over batch and components.
-
-    The first half of `codes` belongs to rows x, the second to their partners x' in the same order.
-    """
-    rows, partners = codes.chunk(2)
-    return mse_loss(rows, partners)
+# Distance at which the Cauchy kernel has fallen to a half. MNIST, 10,000 rows, 100 labels, one
+# seed: .893 with 2, .907 with 1, and .918 to .921 with 0.5, 0.25 and 0.1.
+KERNEL_WIDTH = 0.5
 
 
-def contrastive_loss(codes: Tensor) -> Tensor:
-    """NT-Xent (SimCLR): identify the other view's code among all codes of the batch, by cosine.
-
-    -log softmax_j(cos(z_i, z_j) / TEMPERATURE) at i's other view, over all j but i. The first half
-    of `codes` belongs to one view of each image, the second to the other.
-    """
+def cosine_similarity(codes: Tensor) -> Tensor:
+    """cos(z_i, z_j) / TEMPERATURE: with this NT-Xent's loss (SimCLR, Chen et al. 2020, eq. 1)."""
     directions = normalize(codes, dim=1)
-    similarity = directions @ directions.T / TEMPERATURE
-    itself = torch.eye(len(codes), dtype=torch.bool, device=codes.device)
-    other_view = torch.arange(len(codes), device=codes.device).roll(len(codes) // 2)
-    return cross_entropy(similarity.masked_fill(itself, -torch.inf), other_view)
+    return directions @ directions.T / TEMPERATURE
+
+
+def cauchy_similarity(codes: Tensor) -> Tensor:
+    """-log(1 + ||z_i - z_j||^2 / KERNEL_WIDTH^2): the loss of InfoNC-t-SNE (Damrich et al. 2023).
+
+    The kernel's heavy tail lets codes of different clusters lie far apart for little loss.
+    """
+    squares = codes.square().sum(1)
+    distances = squares.unsqueeze(1) + squares - 2 * codes @ codes.T
+    # Differences of squares: those of equal codes may come out below 0.
+    return -torch.log1p(distances.clamp(min=0) / KERNEL_WIDTH**2)
+
+
+def contrastive_loss(similarity: Tensor) -> Tensor:
+    """Identify the other code of each row by the similarities (2 n, 2 n) of all codes of a batch.
+
+    InfoNCE (van den Oord et al. 2018, eq. 4): the mean of -log softmax_j(similarity_ij) at i's
+    partner, over all j but i. Code i + n is the partner of code i, and the reverse.
+    """
+    n_codes, device = len(similarity), similarity.device
+    itself = torch.eye(n_codes, dtype=torch.bool, device=device)
+    partner = torch.arange(n_codes, device=device).roll(n_codes // 2)
+    return cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)

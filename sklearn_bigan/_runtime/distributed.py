@@ -43,14 +43,14 @@ def check_rows(n_rows: int, batch_size: int, device: torch.device) -> None:
             f"Under torchrun every process must be given the same X, from which it takes its part. "
             f"Got {n_rows} rows here and {of_first} in the first process; pass all rows in each."
         )
-    if n_rows < 2 * size:
+    if n_rows < 4 * size:
         raise ValueError(
-            f"X must have at least {2 * size} rows, two for each of {size} processes. Got "
+            f"X must have at least {4 * size} rows, four for each of {size} processes. Got "
             f"{n_rows}; start fewer processes."
         )
-    if batch_size < 2 * size:
+    if batch_size < 4 * size:
         raise ValueError(
-            f"batch_size must be at least {2 * size}, two rows for each of {size} processes. Got "
+            f"batch_size must be at least {4 * size}, four rows for each of {size} processes. Got "
             f"{batch_size}; raise batch_size, or start fewer processes."
         )
 
