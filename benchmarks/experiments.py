@@ -65,7 +65,7 @@ EXPERIMENTS: dict[str, Experiment] = {
             *("label_spreading", "poisson_learning", "svc", "hist_gradient_boosting"),
             *("untrained", "autoencoder", "neighbor_autoencoder", "default"),
         ),
-        ("1nn", "few_labels", "linear", "accuracy", "times"),
+        ("1nn", "few_labels", "linear", "accuracy", "reconstruction", "times"),
     ),
     "tuning": of_rates(
         "Which learning rate does best on held-out training rows?",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lines import HERE, RESULTS, Line, read
-from quality.data import IMAGES, TABLES
+from quality.data import IMAGES, MULTICLASS, TABLES
 from quality.methods import METHODS, learning_rate
 from run import listed
 
@@ -118,6 +118,17 @@ def tables(title: str, figure: Get, results: Path) -> str:
     methods = dict.fromkeys(map(method, lines))
     rows = [[name, *(cell(cells[name].get(m, ())) for m in methods)] for name in sorted(cells)]
     return markdown([[title, *methods], *rows])
+
+
+def rivals(names: Iterable[str], results: Path) -> str:
+    """Return what codes and all features are worth beside rivals, and the time they take."""
+    figures = {f"z {n}": get(f"linear_{n}", "z") for n in ("100", "1000", "all")}
+    figures |= {"z 1nn": get("1nn", "z")}
+    figures |= {f"all {n}": get(f"linear_{n}", "all") for n in ("100", "all")}
+    figures |= {"R2": get("score"), "seconds": get("seconds"), "ms a row": get("one_row_ms")}
+    lines = [line for name in names for line in by_method(results, "rivals", [name])]
+    keys = BY_DATA | {"method": get("method")}
+    return table(lines, keys, figures)
 
 
 def images(results: Path) -> str:
@@ -334,6 +345,8 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     "tables_accuracy": partial(tables, "accuracy", get("linear_all", "all", "z", "hidden")),
     "tables_auc": partial(tables, "ROC AUC", get("auc_all", "all", "z", "hidden")),
     "tables_score": partial(tables, "score", get("score")),
+    "rivals_images": partial(rivals, ("digits", "mnist", "fashion_mnist")),
+    "rivals_tables": partial(rivals, MULTICLASS),
     **{name: partial(simple, name, *columns) for name, columns in SIMPLE.items()},
     "roofline": partial(roofline, ""),
     "roofline_compiled": partial(roofline, ", compiled"),
