@@ -118,16 +118,28 @@ def test_outliers_leave_the_units_of_the_others_nearly_as_they_were(value):
     assert (np.abs(after.transform(with_outliers)) <= after.bound * (1 + 1e-6)).all()
 
 
-def test_the_width_of_counts_and_spikes_is_that_of_their_rare_values():
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+def test_columns_of_counts_and_spikes_keep_the_variance_of_their_rare_values(share):
     random = np.random.default_rng(0)
-    counts = random.poisson(0.05, 5000)  # 0 in 95 % of the rows
-    spikes = np.where(np.arange(5000) % 200 == 0, random.lognormal(3, 1, 5000), 0.0)
+    rare = random.random(5000) < share
+    counts = np.where(rare, random.poisson(3, 5000), 0)
+    spikes = np.where(rare, random.lognormal(1, 0.5, 5000), 1e-4 * random.normal(size=5000))
     X = np.column_stack([counts, spikes, random.normal(size=5000)])
+    expected = X / X.std(axis=0)
     X[0] = 1e6
     made = standardizer(X)
-    y = made.transform(X)
-    assert (y.std(axis=0) > 0.02).all()
-    assert (np.abs(y) <= made.bound * (1 + 1e-6)).all()
+    t = made.transform(X)[1:] / (made.bound / SQUASHED_INTO)
+    assert (np.abs(t) <= SQUASHED_INTO * (1 + 1e-6)).all()
+    np.testing.assert_allclose(t.std(axis=0), 1, rtol=0.1)
+    np.testing.assert_allclose(t.std(axis=0), expected.std(axis=0), rtol=0.1)
+
+
+@pytest.mark.parametrize("n_rows", [20, 60, 150, 1000])
+def test_one_wrong_row_among_few_is_not_the_unit(n_rows):
+    X = table(n_rows)
+    expected = standardizer(X).scale
+    X[3] = -1e6
+    assert (standardizer(X).scale < 3 * expected).all()
 
 
 def test_columns_that_are_constant_but_in_one_row_are_bounded_too():

@@ -19,9 +19,9 @@ CHUNK_ROWS = 8192
 # they come from: a disk reads spans much faster than single rows.
 SAMPLE_ROWS, SAMPLE_SPANS = 10_000, 500
 
-# A column's width is that of the first pair of quantiles, each with this share of the rows beyond
-# it, that differ: columns of counts and spikes may have one value in most rows.
-TAILS = (0.25, 0.05, 0.01, 0.001)
+# A column's width is the largest of those of these quantiles, each with this share of the rows
+# beyond it: columns of counts and spikes have one value in most rows, and others in some.
+TAILS = (0.25, 0.05, 0.01)
 
 # Values are clipped at this number of widths from the median, before the mean and the standard
 # deviation are computed: a single wrong entry must not be the unit of its column.
@@ -131,15 +131,15 @@ class ColumnStatistics:
 def robust_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each column of float64 rows, without its outliers.
 
-    Values farther than CLIPPED_AT widths from the median count as that far. The width is that of
-    the normal distribution with the same quantiles.
+    Values farther than CLIPPED_AT widths from the median count as that far. The width of a pair of
+    quantiles is the standard deviation of a normal distribution that has them.
     """
-    shares = [*TAILS, 0.5, *(1 - tail for tail in TAILS)]
-    quantiles = dict(zip(shares, np.quantile(rows, shares, axis=0), strict=True))
-    median, width = quantiles[0.5], np.zeros(rows.shape[1])
+    median, width = np.median(rows, axis=0), np.zeros(rows.shape[1])
     for tail in TAILS:
-        found = (quantiles[1 - tail] - quantiles[tail]) / (2 * NormalDist().inv_cdf(1 - tail))
-        width = np.where(width > 0, width, found)
+        # The inner neighbour of each quantile: of few rows the outer one may be the outlier.
+        low = np.quantile(rows, tail, axis=0, method="higher")
+        high = np.quantile(rows, 1 - tail, axis=0, method="lower")
+        width = np.maximum(width, (high - low) / (2 * NormalDist().inv_cdf(1 - tail)))
     # A column without any width has one value but in a handful of rows.
     reach = np.where(width > 0, CLIPPED_AT * width, np.inf)
     deviations = np.clip(rows - median, -reach, reach)
