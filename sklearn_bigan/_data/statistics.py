@@ -27,7 +27,7 @@ TAILS = (0.25, 0.05, 0.01)
 # deviation are computed: a single wrong entry must not be the unit of its column.
 CLIPPED_AT = 10.0
 
-# Values are squashed into this number of standard deviations of their column.
+# Values are squashed into this number of standard deviations, of their column or of all columns.
 SQUASHED_INTO = 20.0
 
 # Standard deviations outside this range lose the squares of differences in float32.
@@ -118,11 +118,11 @@ class ColumnStatistics:
         sample = _sample(X)
         center, stds = robust_statistics(sample)
         round_off = np.maximum(ROUND_OFF * np.abs(center), ROUND_OFF_BESIDE_OTHERS * stds.max())
-        varies = stds > round_off
-        excess = np.maximum(1, stds / (MAX_TIMES_MEDIAN * np.median(stds[varies])))
+        excess = np.maximum(1, stds / (MAX_TIMES_MEDIAN * np.median(stds[stds > round_off])))
         scale = excess * np.sqrt(np.square(stds / excess).mean())
-        # A column that is constant in the training data is squashed as one of unit variance.
-        bound = SQUASHED_INTO * np.where(varies, stds / scale, 1.0)
+        # A column that varies little has no narrower bound: the generator's errors there, small as
+        # they are, would be magnified by the inverse.
+        bound = SQUASHED_INTO * np.maximum(1, stds / scale)
         made = Standardizer(center, scale, bound, self.minimum, self.maximum)
         variance = made.transform(sample).var(axis=0, dtype=np.float64).mean()
         return replace(made, variance=float(variance))
