@@ -234,3 +234,21 @@ def test_a_column_of_tiny_values_with_one_large_one_is_reconstructed():
     fitted = small(max_epochs=30).fit(X)
     others = np.arange(400) != 7
     assert np.abs(fitted.reconstruct(X)[others, 1]).max() < 5
+
+
+def test_a_column_whose_rare_values_are_outside_of_the_sample_has_a_unit(monkeypatch):
+    monkeypatch.setattr(statistics, "SAMPLE_ROWS", 20)
+    monkeypatch.setattr(statistics, "SAMPLE_SPANS", 2)
+    X = np.zeros((200, 2))
+    X[50] = 1.0
+    made = standardizer(X)
+    np.testing.assert_allclose(made.scale, X.std(axis=0))
+    assert np.isfinite(made.transform(X)).all()
+
+
+def test_rows_that_vary_by_round_off_beside_one_outlier_have_a_unit():
+    X = 1e9 + 0.1 * table(50)
+    X[3] = 1e12
+    made = standardizer(X)
+    assert np.isfinite(made.scale).all()
+    assert np.isfinite(made.transform(X)).all()

@@ -117,8 +117,11 @@ class ColumnStatistics:
             return Standardizer(self.mean, np.full(len(self.mean), 1.0 if constant else std))
         sample = _sample(X)
         center, stds = robust_statistics(sample)
+        # Rare values may all be outside of the sample.
+        stds = np.where(stds > 0, stds, np.sqrt(self.variance))
         round_off = np.maximum(ROUND_OFF * np.abs(center), ROUND_OFF_BESIDE_OTHERS * stds.max())
-        excess = np.maximum(1, stds / (MAX_TIMES_MEDIAN * np.median(stds[stds > round_off])))
+        varying = stds[stds > round_off] if (stds > round_off).any() else stds
+        excess = np.maximum(1, stds / (MAX_TIMES_MEDIAN * np.median(varying)))
         scale = excess * np.sqrt(np.square(stds / excess).mean())
         # A column that varies little has no narrower bound: the generator's errors there, small as
         # they are, would be magnified by the inverse.
