@@ -19,8 +19,8 @@ CHUNK_ROWS = 8192
 # they come from: a disk reads spans much faster than single rows.
 SAMPLE_ROWS, SAMPLE_SPANS = 10_000, 500
 
-# A column's width is the largest of those of these quantiles, each with this share of the rows
-# beyond it: columns of counts and spikes have one value in most rows, and others in some.
+# The width of a column is the largest that these pairs of quantiles give, each with this share of
+# the rows beyond it: columns of counts and spikes have one value in most rows, and others in some.
 TAILS = (0.25, 0.05, 0.01)
 
 # Values are clipped at this number of widths from the median, before the mean and the standard

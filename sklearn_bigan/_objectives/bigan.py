@@ -30,8 +30,8 @@ class BiGANObjective(nn.Module):
     - consistency: a contrastive loss that draws the codes of rows and partners, or of two views of
       an image, together and those of others apart.
 
-    Where rows have partners, E encodes both for the contrast, and every other row takes part in the
-    game and the cycles: half of the time of an update, for codes that are as good.
+    Where rows have partners, E encodes both for the contrast, and every other row has a part in
+    the adversarial and cycle losses: an update takes two thirds of the time, for codes as good.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class BiGANObjective(nn.Module):
 
         # Encode: z_hat ~ q(z|x). Beside a row's code D is given its partner, if it has one.
         codes = E.sample(self.encoder_inputs(batch, views), eps)
-        played = every_other(len(z)) if self.has_partners and views is None else slice(None)
-        x, x_for_D, z = batch.x[played], batch.partner[played], z[played]
-        z_hat = codes[: len(batch.x)][played]
+        subset = every_other(len(z)) if self.has_partners and views is None else slice(None)
+        x, x_for_D, z = batch.x[subset], batch.partner[subset], z[subset]
+        z_hat = codes[: len(batch.x)][subset]
 
         # Generate: x_hat = G(z), x_tilde = G(z_hat). G runs once, so that its batch statistics are
         # those of prior draws and codes together, as in use.
