@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from lines import RESULTS, Line
-from quality.data import DATA, IMAGES, MULTICLASS, TABLES, TOYS, load
+from quality.data import DATA, FEW_ROWS, IMAGES, MULTICLASS, TABLES, TOYS, load
 from quality.methods import LADDER, METHODS, Budget, Model, learning_rate
 from quality.metrics import METRICS, PROBES, UNSCALED, Measured, part
 
@@ -28,7 +28,6 @@ class Experiment:
     metrics: tuple[str, ...]  # names in `PROBES` or `METRICS`
     seeds: tuple[int, ...] | None = None  # None: as many as the data set has
     vary: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # columns, or parameters
-    fixed: dict[str, Any] = field(default_factory=dict)  # parameters of every method
     representations: tuple[str, ...] = ("z",)  # which the probes are given, where there are any
     images: bool = False  # whether rows are read as images
     budget: bool = False  # whether a run gets the minutes of the data set, or all it takes
@@ -67,6 +66,12 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         ("1nn", "few_labels", "linear", "accuracy", "reconstruction", "times"),
     ),
+    "few_rows": Experiment(
+        "Are codes of few rows with many columns worth those of PCA?",
+        tuple(FEW_ROWS),
+        ("pca", "pca_whitened", "default"),
+        ("1nn", "few_labels", "linear", "reconstruction"),
+    ),
     "tuning": of_rates(
         "Which learning rate does best on held-out training rows?",
         (*GRAY, *TABLES),
@@ -89,11 +94,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "ladder": Experiment(
         "What is each part of the default worth?",
-        ("digits", "mnist", "manifold"),
-        tuple(LADDER),
-        ("1nn", "few_labels", "reconstruction"),
+        ("digits", "mnist", "segment", "satimage", "mice_protein"),
+        ("default", *LADDER),
+        ("1nn", "few_labels", "linear", "reconstruction"),
         seeds=(0, 1, 2),
-        fixed={"max_updates": 5000},
         validate=True,
     ),
     "clusters": Experiment(
@@ -162,7 +166,6 @@ def settings(
             setting: Line = {
                 **{"experiment": name, "data": set_name, "method": method_name, "seed": seed},
                 **varied,
-                **experiment.fixed,
                 **{"n_components": facts.n_components, "validate": experiment.validate},
             }
             if experiment.budget:
@@ -208,7 +211,7 @@ def run(setting: Line, folder: Path, pictures: Path | None = None) -> Line:
 def parameters(setting: Line, image_shape: tuple[int, int, int] | None) -> Line:
     """Return the parameters that a method is fitted with."""
     experiment, method = EXPERIMENTS[setting["experiment"]], METHODS[setting["method"]]
-    names = [name for name in (*experiment.vary, *experiment.fixed) if name != "columns"]
+    names = [name for name in experiment.vary if name != "columns"]
     given = {
         "n_components": setting["n_components"],
         "random_state": setting["seed"],
@@ -218,6 +221,8 @@ def parameters(setting: Line, image_shape: tuple[int, int, int] | None) -> Line:
     if method.kind == "networks" and "learning_rate" in setting:
         given["learning_rate"] = setting["learning_rate"]
     if method.kind != "other":
+        if "n_clusters" in given:
+            given["prior"] = given.pop("n_clusters")
         given |= {"device": setting.get("device", "cpu"), "image_shape": image_shape}
     return given
 

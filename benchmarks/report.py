@@ -18,8 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from experiments import EXPERIMENTS
 from lines import HERE, RESULTS, Line, read
-from quality.data import IMAGES, MULTICLASS, TABLES
+from quality.data import FEW_ROWS, IMAGES, MULTICLASS, TABLES
 from quality.methods import METHODS, learning_rate
 from run import listed
 
@@ -129,6 +130,24 @@ def rivals(names: Iterable[str], results: Path) -> str:
     lines = [line for name in names for line in by_method(results, "rivals", [name])]
     keys = BY_DATA | {"method": get("method")}
     return table(lines, keys, figures)
+
+
+def few_rows(results: Path) -> str:
+    """Return what codes of few rows are worth beside PCA's."""
+    lines = [line for name in FEW_ROWS for line in by_method(results, "few_rows", [name])]
+    figures = {n: get(f"linear_{n}", "z") for n in ("100", "all")}
+    figures |= {"1nn": get("1nn", "z"), "R2": get("score"), "seconds": get("seconds")}
+    return table(lines, BY_DATA | {"method": get("method")}, figures)
+
+
+def ladder(results: Path) -> str:
+    """Return what the default is worth with one thing changed at a time."""
+    lines = [
+        line for name in EXPERIMENTS["ladder"].data for line in by_method(results, "ladder", [name])
+    ]
+    figures = {n: get(f"linear_{n}", "z") for n in ("100", "1000", "all")}
+    figures |= {"1nn": get("1nn", "z"), "R2": get("score"), "seconds": get("seconds")}
+    return table(lines, BY_DATA | {"default, but": get("method")}, figures)
 
 
 def images(results: Path) -> str:
@@ -314,10 +333,6 @@ LINEAR = ("linear_100", "linear_1000", "linear_all")
 BY_DATA: dict[str, Get] = {"data": get("data")}
 # Keys and figures of the experiments that have simple tables.
 SIMPLE: dict[str, tuple[dict[str, Get], tuple[str, ...] | dict[str, Get]]] = {
-    "ladder": (
-        BY_DATA | {"step": lambda line: line.get("step") or method(line)},
-        ("1nn", "linear_1000", "linear_100", "score"),
-    ),
     "clusters": (
         BY_DATA | {"n_clusters": get("n_clusters"), "method": method},
         ("nmi", "purity", "accuracy"),
@@ -351,7 +366,7 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     "roofline": partial(roofline, ""),
     "roofline_compiled": partial(roofline, ", compiled"),
     **{f"peers_{shape}": partial(peers, shape) for shape in ("small", "table", "images")},
-    **{f.__name__: f for f in (experiments, learning_rates, images)},
+    **{f.__name__: f for f in (experiments, few_rows, ladder, learning_rates, images)},
     **{f.__name__: f for f in (roofline_images, profile, imports, processes)},
     "transform": partial(
         grid, "transform", "encoders", "encoder", names=("ratio", "seconds", "floor_seconds")

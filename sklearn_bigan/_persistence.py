@@ -18,7 +18,7 @@ from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import ModelSpec
 
 # Raised when a change makes older states unreadable.
-FORMAT = 1
+FORMAT = 2
 
 
 @cache

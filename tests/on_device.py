@@ -66,7 +66,7 @@ def networks_batches_and_metrics_are_on_the_device_while_training():
 
     class Watch(Callback):
         def on_batch_end(self, net, batch, metrics, **kwargs):
-            tensors = [batch.x, batch.partner, batch.draws.z, *metrics.values()]
+            tensors = [batch.x, batch.neighbor, batch.draws.z, *metrics.values()]
             seen.update(devices_of(net.module_), (tensor.device.type for tensor in tensors))
 
     model(callbacks=[Watch()]).fit(X)

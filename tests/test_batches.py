@@ -1,4 +1,4 @@
-"""Mini-batches of rows, their partners, and the random numbers drawn for them."""
+"""Mini-batches of rows, their neighbours, and the random numbers drawn for them."""
 
 import numpy as np
 import pytest
@@ -80,13 +80,13 @@ def test_draws_are_as_many_as_rows_and_new_for_each_batch():
     assert not torch.equal(one.draws.z, other.draws.z)
 
 
-def test_a_partner_is_a_near_row_and_without_a_graph_the_row_itself():
+def test_a_neighbor_is_a_near_row_and_without_a_graph_the_row_itself():
     rows = np.random.RandomState(0).randn(40, 3).astype(np.float32)
     rows[20:] += 100
     for batch in batches(rows, 6, n_neighbors=4):
-        assert torch.equal(batch.x[:, 0] > 50, batch.partner[:, 0] > 50)
-        assert (batch.x != batch.partner).any()
-    assert all(torch.equal(batch.x, batch.partner) for batch in batches(rows, 6))
+        assert torch.equal(batch.x[:, 0] > 50, batch.neighbor[:, 0] > 50)
+        assert (batch.x != batch.neighbor).any()
+    assert all(torch.equal(batch.x, batch.neighbor) for batch in batches(rows, 6))
 
 
 def test_parts_of_draws_put_together_are_the_whole():

@@ -186,6 +186,23 @@ def test_a_probe_of_codes_with_their_own_scales_hears_the_loud_ones(module):
     np.testing.assert_allclose(found["pca_whitened"].std(axis=0), 1, rtol=0.01)
 
 
+def test_every_step_of_the_ladder_changes_the_codes_or_the_reconstruction(module):
+    methods = module("quality.methods")
+    X = np.append(noise(150), np.full((1, 3), 1e3, np.float32), axis=0)
+    fixed = {"n_components": 2, "random_state": 0, "device": "cpu", "max_epochs": 2}
+
+    def learned(name):
+        method = methods.METHODS[name]
+        model = method.fit(X, methods.Budget(), **method.parameters, **fixed)
+        return np.append(model.encode(X)["z"], model.reconstruct(X))
+
+    default = learned("default")
+    for step in methods.LADDER:
+        assert not np.array_equal(learned(step), default), step
+    # what was replaced is back
+    np.testing.assert_array_equal(learned("default"), default)
+
+
 @pytest.mark.parametrize("name", ["label_spreading", "poisson_learning"])
 def test_a_label_spreads_to_its_blob_and_to_rows_near_it(module, name):
     methods = module("quality.methods")

@@ -111,7 +111,7 @@ def test_parts_are_consecutive_rows_of_equal_number():
 )
 def test_processes_share_the_draws_that_one_would_make(changes):
     views = ("crop", "flip") if "image_shape" in changes else ()
-    config = TrainingConfig(1.0, 1.0, 1.0, 3, views, 0.9, "float32", False)
+    config = TrainingConfig(1.0, 1.0, 1.0, 3, views, 0.9, "float32", False, 1)
     objective = make_objective(spec(**changes), config, 1.0)
     whole = objective.draw(MixturePrior(3, 2), 8, torch.Generator().manual_seed(0))
     parts = [whole.shard(rank, 2) for rank in range(2)]

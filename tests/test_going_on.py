@@ -44,7 +44,7 @@ def test_warm_start_goes_on_and_a_plain_fit_starts_anew(fitted, small_digits):
         {"method": "latent_regression"},
         {"posterior": "gaussian"},
         {"prior": "uniform"},
-        {"n_clusters": 5},
+        {"prior": 5},
         {"hidden_layer_sizes": (16,)},
         {"output_activation": "identity"},
         {"network": {"encoder": torch.nn.Linear}},

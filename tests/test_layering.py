@@ -15,7 +15,7 @@ LAYERS = {
     "__init__": set(),
     "_transformer": {"numpy", "sklearn", "torch"},
     "_display": {"matplotlib", "numpy", "sklearn"},
-    "_parameters": {"numpy", "sklearn", "torch"},
+    "_parameters": {"joblib", "numpy", "sklearn", "torch"},
     "_persistence": {"numpy", "sklearn", "torch"},
     "_training": {"numpy", "skorch", "torch"},
     "_objectives": {"torch"},

@@ -101,8 +101,8 @@ def test_the_length_of_training_follows_the_rows(n_rows, updates):
 @pytest.mark.parametrize(
     ("n_rows", "updates"), [(40, 200), (100, 500), (101, 501), (1500, 1900), (60_000, 18_750)]
 )
-def test_with_partners_each_row_after_the_first_hundred_adds_one_update(n_rows, updates):
-    assert default_n_updates(n_rows, with_partners=True) == updates
+def test_with_neighbors_each_row_after_the_first_hundred_adds_one_update(n_rows, updates):
+    assert default_n_updates(n_rows, with_neighbors=True) == updates
 
 
 @pytest.mark.parametrize(

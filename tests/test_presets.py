@@ -71,8 +71,8 @@ def test_what_is_set_stays_set_whatever_the_method(small_digits):
     given = {"posterior": "gaussian", "prior": "normal", "learning_rate": 1e-3, "batch_size": 30}
     net = small(method="bigan", max_epochs=0, **given).fit(small_digits).net_
     assert (net.spec.posterior, net.spec.prior, net.lr, net.batch_size) == tuple(given.values())
-    without_partners = small(n_neighbors=0, max_epochs=0).fit(small_digits)
-    assert without_partners.net_.batch_size == 128
+    without_neighbors = small(n_neighbors=0, max_epochs=0).fit(small_digits)
+    assert without_neighbors.net_.batch_size == 128
 
 
 @pytest.mark.parametrize(("method", "largest"), [("auto", 2e-3), ("bigan", 2e-4), ("ali", 1e-4)])

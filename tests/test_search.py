@@ -93,6 +93,23 @@ def test_a_worker_trains_on_one_thread_whatever_it_is_lent(small_digits):
         assert set(within) == {1}
 
 
+@pytest.mark.parametrize(
+    ("n_jobs", "expected"), [(2, 2), (-1, joblib.cpu_count())], ids=["two", "all"]
+)
+def test_n_jobs_is_the_number_of_threads_that_train(n_jobs, expected, small_digits):
+    around = torch.get_num_threads()
+    model = bigan(max_epochs=1, n_jobs=n_jobs, callbacks=[Threads()]).fit(small_digits)
+    assert model.net_.threads_[0] == expected
+    assert torch.get_num_threads() == around
+    longer = model.set_params(n_jobs=None).partial_fit(small_digits)
+    assert longer.net_.threads_[0] == 1
+
+
+def test_two_threads_give_the_same_bits_each_time(small_digits):
+    codes = [bigan(n_jobs=2, random_state=0).fit_transform(small_digits) for _ in range(2)]
+    np.testing.assert_array_equal(*codes)
+
+
 def test_a_halving_search_takes_epochs_for_its_resource_and_warm_start_goes_on(small_digits):
     steps = [("bigan", bigan()), ("classify", LogisticRegression(max_iter=500))]
     search = HalvingGridSearchCV(

@@ -42,11 +42,11 @@ class Zero(torch.nn.Module):
         return torch.zeros(len(z), self.n_features)
 
 
-def test_the_contrastive_loss_identifies_each_partner_among_all_other_codes():
+def test_the_contrastive_loss_identifies_each_positive_among_all_other_codes():
     # Rows 0 and 2 point one way, 1 and 3 at a right angle; lengths do not matter.
     z_hat = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
-    partner, other = math.exp(1 / TEMPERATURE), math.exp(0 / TEMPERATURE)
-    expected = -math.log(partner / (partner + 2 * other))
+    positive, other = math.exp(1 / TEMPERATURE), math.exp(0 / TEMPERATURE)
+    expected = -math.log(positive / (positive + 2 * other))
     assert float(contrastive_loss(cosine_similarity(z_hat))) == pytest.approx(expected)
 
 
@@ -66,7 +66,7 @@ def test_equal_codes_far_from_the_origin_have_a_finite_gradient():
 
 
 @pytest.mark.parametrize("similarity", [cosine_similarity, cauchy_similarity])
-def test_the_contrastive_loss_draws_partners_together_and_others_apart(similarity):
+def test_the_contrastive_loss_draws_positives_together_and_others_apart(similarity):
     z_hat = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [-0.8, 0.6]], requires_grad=True)
     before = contrastive_loss(similarity(z_hat))
     before.backward()

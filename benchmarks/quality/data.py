@@ -92,6 +92,12 @@ def multiclass(name: str, folder: Path, seed: int) -> Split:
     return standardized(split(X.astype(np.float32), y, seed))
 
 
+def few(name: str, n_rows: int, folder: Path, seed: int) -> Split:
+    """One of the tables with several classes, with few training rows."""
+    X_train, y_train, *tested = multiclass(name, folder, seed)
+    return standardized((X_train[:n_rows], y_train[:n_rows], *tested))
+
+
 def kdd(folder: Path, seed: int) -> Split:
     """Load a tenth of KDD Cup 99, 121 columns; the label says whether a connection is normal."""
     contents = "X_num, columns_num, y, vocab_label and codes X_protocol_type, X_service, X_flag"
@@ -192,6 +198,11 @@ MULTICLASS = {
     )
     for name, columns in MULTICLASS_COLUMNS.items()
 }
+FEW_ROWS = {
+    f"{name}_{n_rows}": Facts(partial(few, name, n_rows), MULTICLASS[name].n_components, seeds=3)
+    for name in ("usps", "gas_drift", "mice_protein", "satimage", "wisdm")
+    for n_rows in (250, 490)
+}
 RAW = {
     "wine": Facts(partial(raw, "wine"), 6),
     "breast_cancer": Facts(partial(raw, "breast_cancer"), 15),
@@ -202,14 +213,15 @@ TOYS = {
     for name in MODES
     for suffix, n_rows in (("", 100_000), ("_5000", 5_000))
 }
-DATA = {**IMAGES, **TABLES, **MULTICLASS, **RAW, **TOYS}
+DATA = {**IMAGES, **TABLES, **MULTICLASS, **FEW_ROWS, **RAW, **TOYS}
 COLUMN_UNITS = {"raw": lambda rows: rows, "standardized": standardized, "rescaled": rescaled}
 
 
 def load(name: str, folder: Path, *, validate: bool, seed: int = 0, columns: str = "raw") -> Split:
     """Return X_train, y_train, X_test and y_test, the latter from training rows to `validate`.
 
-    The seed is that of the split of `MULTICLASS` and `RAW`; the others are always the same.
+    The seed is that of the split of `MULTICLASS`, `FEW_ROWS` and `RAW`; the others are always the
+    same.
     """
     rows = DATA[name].load(folder, seed)
     if validate:

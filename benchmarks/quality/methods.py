@@ -7,12 +7,14 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from math import ceil, inf
+from math import inf
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -42,6 +44,7 @@ from quality.neighbors import (
     walk,
 )
 from sklearn_bigan import BiGANTransformer
+from sklearn_bigan._objectives.adversarial import logit_gradients
 from sklearn_bigan.networks import dcgan
 from sklearn_bigan.networks.images import pool, to_maps, to_rows
 
@@ -201,11 +204,18 @@ def published(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
     return estimator(X, granted, max_epochs=n_epochs, **parameters)
 
 
-def for_updates(X: np.ndarray, budget: Budget, *, max_updates: int, **parameters: Any) -> Model:
-    """Train the estimator for whole epochs of so many updates together."""
-    counted = Budget()
-    BiGANTransformer(callbacks=[Watch(counted)], **parameters, max_epochs=1).fit(X)
-    return estimator(X, budget, max_epochs=ceil(max_updates / counted.updates), **parameters)
+def altered(changes: dict[str, Any], X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
+    """Train the estimator with names of the package, such as "_parameters.EMA_DECAY", replaced."""
+    with ExitStack() as stack:
+        for name, value in changes.items():
+            stack.enter_context(mock.patch(f"sklearn_bigan.{name}", value))
+        return estimator(X, budget, **parameters)
+
+
+def of_discriminator(encoder_logits: Tensor, generator_logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradients at the logits for a D that E and G learn nothing from."""
+    of_d, of_eg = logit_gradients(encoder_logits, generator_logits)
+    return of_d, torch.zeros_like(of_eg)
 
 
 def autoencoder(
@@ -416,21 +426,22 @@ class Method:
 
 
 other = partial(Method, kind="other")
-LADDER: dict[str, dict[str, Any]] = {
-    "bigan, learning rate 2e-3": {"method": "bigan", "learning_rate": 2e-3},
-    "the game alone (BiGAN)": {"method": "bigan", "learning_rate": 2e-3, "prior": "normal"},
-    "+ averaged weights": {"prior": "normal", "cycle_weight": 0.0, "n_neighbors": 0},
-    "+ cycles on x and z": {"prior": "normal", "n_neighbors": 0},
-    "+ mixture prior": {"n_neighbors": 0},
-    "+ D sees neighbours": {"consistency_weight": 0.0},
-    "+ codes of neighbours alike: default": {},
-    "default, normal prior": {"prior": "normal"},
-    "default, no cycles": {"cycle_weight": 0.0},
-    "default, 25 clusters": {"n_clusters": 25},
-    "default, 100 clusters": {"n_clusters": 100},
-    "default, Gaussian posterior": {"posterior": "gaussian"},
-    "default, learning rate 5e-4": {"learning_rate": 5e-4},
-    "default, layers of 256": {"hidden_layer_sizes": (256, 256)},
+# What the ladder changes in the default: parameters, or constants and functions of the package.
+LADDER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "no contrast": ({"consistency_weight": 0.0}, {}),
+    "no cycles": ({"cycle_weight": 0.0}, {}),
+    "no latent cycle": ({}, {"_parameters.LATENT_CYCLE_WEIGHT": 0.0}),
+    "no adversarial loss": ({}, {"_objectives.adversarial.logit_gradients": of_discriminator}),
+    "adversarial loss alone": ({"cycle_weight": 0.0, "consistency_weight": 0.0}, {}),
+    "normal prior": ({"prior": "normal"}, {}),
+    "no averaged weights": ({}, {"_parameters.EMA_DECAY": 0.0}),
+    "all rows in all losses": ({}, {"_objectives.bigan.every_other": lambda n_rows: slice(None)}),
+    "outliers as they are": (
+        {},
+        {"_data.statistics.CLIPPED_AT": inf, "_data.statistics.SQUASHED_INTO": inf},
+    ),
+    "Gaussian posterior": ({"posterior": "gaussian"}, {}),
+    "100 clusters": ({"prior": 100}, {}),
 }
 METHODS: dict[str, Method] = {
     "pixels": other(points),
@@ -463,7 +474,10 @@ METHODS: dict[str, Method] = {
     },
     "correlation": other(points, {"by": "correlation"}),
     "distance": other(points, {"by": "distance"}),
-    **{step: Method(for_updates, parameters) for step, parameters in LADDER.items()},
+    **{
+        step: Method(partial(altered, changes), parameters)
+        for step, (parameters, changes) in LADDER.items()
+    },
 }
 
 

@@ -1,4 +1,4 @@
-"""Mini-batches: rows of a block that already lies on the device, their partners, and draws.
+"""Mini-batches: rows of a block that already lies on the device, their neighbours, and draws.
 
 skorch's default, a DataLoader, fetches and collates row by row: on tables in memory that takes
 several times as long as a training step.
@@ -12,24 +12,20 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from sklearn_bigan._data.draws import Draws
-from sklearn_bigan._data.neighbors import NeighborGraphs, random_walk
+from sklearn_bigan._data.neighbors import NeighborGraphs, random_neighbors
 from sklearn_bigan._data.source import RowSource
 from sklearn_bigan._runtime.distributed import rank_and_size, shard
-
-# Steps of the random walk from a row to its partner. Two instead of one: +2.7 points with 100
-# labels on MNIST, -0.7 on digits (benchmarks/results/ladder.jsonl).
-WALK_STEPS = 2
 
 
 class Batch(NamedTuple):
     """What a training step needs besides the weights.
 
-    `x` holds standardised rows, (batch, n_features), and `partner` the end of each one's random
-    walk on the nearest-neighbour graph; without a graph the row itself.
+    `x` holds standardised rows, (batch, n_features), and `neighbor` one of the nearest neighbours
+    of each; without a graph the row itself.
     """
 
     x: Tensor
-    partner: Tensor
+    neighbor: Tensor
     draws: Draws
 
 
@@ -39,7 +35,7 @@ class Batches:
     The last batch of a block is what is left; a single row joins the batch before it, since batch
     norm has no statistics of one row. Under `torchrun` each process gets its part of every batch; a
     few rows may then be left out of an epoch, so that all parts are equal. The generator `order`
-    determines order and walks, and `noise` what `draw` draws.
+    determines order and neighbours, and `noise` what `draw` draws.
     """
 
     def __init__(
@@ -70,16 +66,16 @@ class Batches:
             order = torch.randperm(len(rows), generator=self.order, device=rows.device)
             for cut in cuts(len(rows), self.batch_size):
                 chosen = order[cut]
-                ends = chosen
+                near = chosen
                 if graph is not None:
-                    ends = random_walk(graph, chosen, WALK_STEPS, self.order)
+                    near = random_neighbors(graph, chosen, self.order)
                 draws = self.draw(len(chosen), self.noise)
                 if size > 1:
-                    chosen, ends = shard(chosen, rank, size), shard(ends, rank, size)
+                    chosen, near = shard(chosen, rank, size), shard(near, rank, size)
                     draws = draws.shard(rank, size)
                 x = rows.index_select(0, chosen)
-                partner = x if graph is None else rows.index_select(0, ends)
-                yield Batch(x, partner, draws)
+                neighbor = x if graph is None else rows.index_select(0, near)
+                yield Batch(x, neighbor, draws)
             del rows  # before the next block is read
 
 

@@ -10,7 +10,7 @@ from sklearn_bigan._runtime.distributed import shard
 
 
 class Draws(NamedTuple):
-    """Random numbers of a step; the leading axes are sets (rows, partners or views) and rows.
+    """Random numbers of a step; the leading axes are sets (rows, neighbours or views) and rows.
 
     A step is then a pure function of weights, batch and draws: sharing it between processes,
     compiling it, recording it as a CUDA graph and testing it need no machinery for randomness.

@@ -1,4 +1,4 @@
-"""The k-nearest neighbor graph of the training rows, and random walks on it."""
+"""The k-nearest-neighbour graph of the training rows, and random neighbours from it."""
 
 import numpy as np
 import torch
@@ -110,10 +110,7 @@ def standardise_rows(rows: np.ndarray) -> np.ndarray:
     return centred
 
 
-def random_walk(graph: Tensor, start: Tensor, n_steps: int, generator: torch.Generator) -> Tensor:
-    """Return where random walks from the rows `start` end after `n_steps` steps, (len(start),)."""
-    here = start
-    for _ in range(n_steps):
-        choice = torch.randint(graph.shape[1], here.shape, generator=generator, device=here.device)
-        here = graph[here, choice]
-    return here
+def random_neighbors(graph: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Return one of the neighbours of each of the rows, (len(rows),)."""
+    choice = torch.randint(graph.shape[1], rows.shape, generator=generator, device=rows.device)
+    return graph[rows, choice]

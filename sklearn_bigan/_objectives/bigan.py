@@ -27,10 +27,10 @@ class BiGANObjective(nn.Module):
 
     - cycle: ||x - G(E(x))||^2 / x_variance (ALICE, Li et al. 2017);
     - latent cycle: ||z - E(G(z))||^2 (ALICE; VEEGAN, Srivastava et al. 2017);
-    - consistency: a contrastive loss that draws the codes of rows and partners, or of two views of
-      an image, together and those of others apart.
+    - consistency: a contrastive loss that draws the codes of a row and a neighbour, or of two views
+      of an image, together and those of others apart.
 
-    Where rows have partners, E encodes both for the contrast, and every other row has a part in
+    Where rows have neighbours, E encodes both for the contrast, and every other row has a part in
     the adversarial and cycle losses: an update takes two thirds of the time, for codes as good.
     """
 
@@ -41,7 +41,7 @@ class BiGANObjective(nn.Module):
         cycle_weight: float,
         latent_cycle_weight: float,
         consistency_weight: float,
-        has_partners: bool,
+        has_neighbors: bool,
         augmentations: tuple[str, ...],
         x_variance: float,
     ) -> None:
@@ -50,9 +50,9 @@ class BiGANObjective(nn.Module):
         self.cycle_weight = cycle_weight
         self.latent_cycle_weight = latent_cycle_weight
         self.augmentations = augmentations
-        self.has_partners = has_partners
-        # The term compares two codes of each row; without partners and views there is one.
-        has_pairs = has_partners or bool(augmentations)
+        self.has_neighbors = has_neighbors
+        # The term compares two codes of each row; without neighbours and views there is one.
+        has_pairs = has_neighbors or bool(augmentations)
         self.consistency_weight = consistency_weight if has_pairs else 0.0
         self.x_variance = x_variance
 
@@ -62,7 +62,7 @@ class BiGANObjective(nn.Module):
         if self.augmentations and self.spec.image_shape is not None:
             channels = self.spec.image_shape[2]
             views = draw_views((2, n_rows), channels, self.augmentations, generator)
-        n_encoded = 2 if views is not None or self.has_partners else 1
+        n_encoded = 2 if views is not None or self.has_neighbors else 1
         z = prior.sample(n_rows, generator).unsqueeze(0)
         eps = None
         if self.spec.posterior == "gaussian":
@@ -75,10 +75,10 @@ class BiGANObjective(nn.Module):
         E, G, D = bigan.encoder, bigan.generator, bigan.discriminator
         z, eps, views = map_tensors(lambda drawn: drawn.flatten(0, 1), batch.draws)
 
-        # Encode: z_hat ~ q(z|x). Beside a row's code D is given its partner, if it has one.
+        # Encode: z_hat ~ q(z|x).
         codes = E.sample(self.encoder_inputs(batch, views), eps)
-        subset = every_other(len(z)) if self.has_partners and views is None else slice(None)
-        x, x_for_D, z = batch.x[subset], batch.partner[subset], z[subset]
+        subset = every_other(len(z)) if self.has_neighbors and views is None else slice(None)
+        x, z = batch.x[subset], z[subset]
         z_hat = codes[: len(batch.x)][subset]
 
         # Generate: x_hat = G(z), x_tilde = G(z_hat). G runs once, so that its batch statistics are
@@ -92,11 +92,11 @@ class BiGANObjective(nn.Module):
         # the labels swapped. D is given views of the tensors, for its own gradients.
         generated, source = self.generator_pairs(x_hat, x_tilde, z, z_hat)
         z_hat_for_D, generated_for_D = z_hat.view_as(z_hat), generated.view_as(generated)
-        logits = D((x_for_D, z_hat_for_D), (generated_for_D, source))
+        logits = D((x, z_hat_for_D), (generated_for_D, source))
         metrics = adversarial_metrics(*logits.detach().split([len(z_hat), len(source)]))
 
-        # Terms that tie E to G, and the codes of partners or views to each other. The latent cycle
-        # sees every other draw, which was as good on digits and MNIST for half the time.
+        # Terms that tie E to G, and the codes of neighbours or views to each other. The latent
+        # cycle sees every other draw, which was as good on digits and MNIST for half the time.
         terms: list[Tensor] = []
         if x_tilde is not None:
             metrics["cycle_loss"] = mse_loss(x_tilde, x) / self.x_variance
@@ -115,11 +115,11 @@ class BiGANObjective(nn.Module):
         return {name: value.detach() for name, value in metrics.items()}
 
     def encoder_inputs(self, batch: Batch, views: ViewDraws | None) -> Tensor:
-        """Return the rows, those and their partners, or two views of each image."""
+        """Return the rows, those and their neighbours, or two views of each image."""
         if views is not None and self.spec.image_shape is not None:
-            both = torch.cat([batch.x, batch.partner])
+            both = torch.cat([batch.x, batch.neighbor])
             return apply_views(both, self.spec.image_shape, views, math.sqrt(self.x_variance))
-        return torch.cat([batch.x, batch.partner]) if self.has_partners else batch.x
+        return torch.cat([batch.x, batch.neighbor]) if self.has_neighbors else batch.x
 
     def generator_pairs(
         self, x_hat: Tensor, x_tilde: Tensor | None, z: Tensor, z_hat: Tensor
@@ -135,7 +135,7 @@ class BiGANObjective(nn.Module):
         return generated, torch.cat([z[::2], z_hat[1::2]]).detach()
 
     def consistency(self, codes: Tensor) -> Tensor:
-        """Return the contrastive loss of all processes' codes: between views, or of partners."""
+        """Return the contrastive loss of all processes' codes: between views, or of neighbours."""
         similarity = cosine_similarity if self.augmentations else cauchy_similarity
         return contrastive_loss(similarity(gather(codes, 2)))
 

@@ -31,12 +31,12 @@ def cauchy_similarity(codes: Tensor) -> Tensor:
 
 
 def contrastive_loss(similarity: Tensor) -> Tensor:
-    """Identify the other code of each row by the similarities (2 n, 2 n) of all codes of a batch.
+    """Identify the positive of each code by the similarities (2 n, 2 n) of all codes of a batch.
 
     InfoNCE (van den Oord et al. 2018, eq. 4): the mean of -log softmax_j(similarity_ij) at i's
-    partner, over all j but i. Code i + n is the partner of code i, and the reverse.
+    positive, over all j but i. Code i + n is the positive of code i, and the reverse.
     """
     n_codes, device = len(similarity), similarity.device
     itself = torch.eye(n_codes, dtype=torch.bool, device=device)
-    partner = torch.arange(n_codes, device=device).roll(n_codes // 2)
-    return cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)
+    positive = torch.arange(n_codes, device=device).roll(n_codes // 2)
+    return cross_entropy(similarity.masked_fill(itself, -torch.inf), positive)

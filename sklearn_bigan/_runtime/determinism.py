@@ -20,7 +20,7 @@ class Stream(IntEnum):
     """The independent random streams of a fit, all derived from its seed by `child_seed`."""
 
     WEIGHTS = 0  # initial weights and prior means
-    ORDER = 1  # order of the rows, and walks on the nearest-neighbour graph
+    ORDER = 1  # of the rows, and the choice of neighbours
     DRAWS = 2  # draws from the prior, reparameterisation noise, augmentation
     DROPOUT = 3  # what networks draw from torch's default generator
     BLOCKS = 4  # which rows share a block, and the order of blocks
@@ -120,16 +120,16 @@ _PINNED = _Shared(_pools_and_cudnn)
 
 
 @contextmanager
-def deterministic() -> Iterator[None]:
-    """Use one CPU thread (torch, BLAS, scikit-learn) and cuDNN's deterministic kernels.
+def deterministic(n_threads: int = 1) -> Iterator[None]:
+    """Use a fixed number of CPU threads, and cuDNN's deterministic kernels.
 
     Sums over a batch depend on the number of threads in their last bits, and joblib's workers have
-    fewer threads than the process that started them: only a fixed number gives the same bits at
-    every `n_jobs`. On steps as small as these a second thread gains little.
+    fewer threads than the process that started them: only a fixed number gives the same bits in
+    every worker. `n_threads` are torch's; BLAS and scikit-learn use one.
     """
-    with _PINNED() as n_threads:
-        torch.set_num_threads(1)  # the number of threads is a setting of each thread
+    with _PINNED() as before:
+        torch.set_num_threads(n_threads)  # a setting of each Python thread
         try:
             yield
         finally:
-            torch.set_num_threads(n_threads)
+            torch.set_num_threads(before)

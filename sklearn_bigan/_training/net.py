@@ -166,7 +166,7 @@ class BiGANNet(NeuralNet):
         if not training:
             return super().get_iterator(dataset, training)
         graphs = None
-        if self.has_partners:
+        if self.has_neighbors:
             graphs = NeighborGraphs(dataset, self.config.n_neighbors, self._seed(Stream.GRAPH))
         return Batches(
             dataset,
@@ -210,7 +210,7 @@ class BiGANNet(NeuralNet):
             if self.spec.has_private_randomness
             else default_generators_seeded(self._seed(Stream.DROPOUT) + rank, source.device)
         )
-        with float32_by_default(), deterministic(), dropout:
+        with float32_by_default(), deterministic(self.config.n_threads), dropout:
             try:
                 self.notify("on_train_begin", X=source.X, y=None)
                 self.fit_loop(source, epochs=epochs, decay=decay)
@@ -373,8 +373,8 @@ class BiGANNet(NeuralNet):
             raise StopTraining from stop
 
     @property
-    def has_partners(self) -> bool:
-        """Whether rows get partners from the nearest-neighbour graph."""
+    def has_neighbors(self) -> bool:
+        """Whether rows get neighbours from the nearest-neighbour graph."""
         return self.config.n_neighbors > 0 and self.spec.joint
 
     def _seed(self, stream: Stream) -> int:
@@ -478,7 +478,7 @@ def make_objective(
         cycle_weight=config.cycle_weight,
         latent_cycle_weight=config.latent_cycle_weight,
         consistency_weight=config.consistency_weight,
-        has_partners=config.n_neighbors > 0,
+        has_neighbors=config.n_neighbors > 0,
         augmentations=config.augmentations,
         x_variance=x_variance,
     )

@@ -12,9 +12,9 @@ ADVERSARIAL_SHARE = 0.25
 
 # Default number of updates: a fixed number of epochs would be far too short for a small table, and
 # far too long for a large one. More updates overfit small tables. One on images takes ten times as
-# long as one on a table. Rows with partners need half as many.
-FIRST_ROWS, UPDATES_PER_FIRST_ROW, UPDATES_PER_ROW, UPDATES_PER_ROW_WITH_PARTNER = 100, 5, 2, 1
-MAX_UPDATES, MAX_UPDATES_WITH_PARTNERS, MAX_IMAGE_UPDATES = 15_000, 18_750, 5_000
+# long as one on a table. Rows with neighbours need half as many.
+FIRST_ROWS, UPDATES_PER_FIRST_ROW, UPDATES_PER_ROW, UPDATES_PER_ROW_WITH_NEIGHBORS = 100, 5, 2, 1
+MAX_UPDATES, MAX_UPDATES_WITH_NEIGHBORS, MAX_IMAGE_UPDATES = 15_000, 18_750, 5_000
 
 
 def learning_rate_factor(step: int, n_steps: int) -> float:
@@ -25,15 +25,15 @@ def learning_rate_factor(step: int, n_steps: int) -> float:
     return max(LAST_LEARNING_RATE, min(1.0, 2 * (1 - step / n_steps)))
 
 
-def default_n_updates(n_rows: int, *, of_images: bool = False, with_partners: bool = False) -> int:
+def default_n_updates(n_rows: int, *, of_images: bool = False, with_neighbors: bool = False) -> int:
     """Return the default number of updates for X of `n_rows` rows.
 
     Five for each of the first 100 rows and two for each further one, or one where rows have
-    partners, up to a maximum.
+    neighbours, up to a maximum.
     """
     first = min(n_rows, FIRST_ROWS)
-    per_row = UPDATES_PER_ROW_WITH_PARTNER if with_partners else UPDATES_PER_ROW
-    most = MAX_UPDATES_WITH_PARTNERS if with_partners else MAX_UPDATES
+    per_row = UPDATES_PER_ROW_WITH_NEIGHBORS if with_neighbors else UPDATES_PER_ROW
+    most = MAX_UPDATES_WITH_NEIGHBORS if with_neighbors else MAX_UPDATES
     if of_images:
         most = MAX_IMAGE_UPDATES
     return min(most, UPDATES_PER_FIRST_ROW * first + per_row * (n_rows - first))
