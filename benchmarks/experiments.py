@@ -43,7 +43,10 @@ TRAINED = (
     *("autoencoder", "neighbor_autoencoder"),
     *("latent_regression", "joint_latent_regression", "bigan", "ali"),
 )
-IMAGE_METHODS = ("pixels", "pca", "untrained", "autoencoder", "latent_regression", "bigan", "ali")
+IMAGE_METHODS = (
+    *("pixels", "pca", "umap", "umap_of_hidden", "untrained", "autoencoder"),
+    *("latent_regression", "bigan", "ali"),
+)
 GRAY = ("digits", "mnist", "fashion_mnist")
 
 of_features = partial(Experiment, representations=ALL_REPRESENTATIONS, budget=True)

@@ -372,6 +372,7 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
         grid, "transform", "encoders", "encoder", names=("ratio", "seconds", "floor_seconds")
     ),
     "scale": partial(grid, "scale", "rows", "rows"),
+    "threads": partial(grid, "threads", "fit", "rows x columns"),
     "search": partial(grid, "search", "engines", "engine"),
     "gpu": partial(grid, "gpu", "steps", "milliseconds a step"),
 }

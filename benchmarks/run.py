@@ -31,6 +31,7 @@ SPEED = {
     "transform": ("transform", "What does encoding cost over the bare encoder?"),
     "peers": ("peers", "What do other libraries and loops take, training networks of this kind?"),
     "scale": ("scale", "How do time and memory grow with the rows of a memory map?"),
+    "threads": ("threads", "How much sooner does a fit end with two threads?"),
     "search": ("search", "How much sooner does a grid search end with two workers?"),
     "processes": ("processes", "What do two processes under torchrun gain over one?"),
     "gpu": ("gpu", "What does a step take on an accelerator?"),

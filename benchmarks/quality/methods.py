@@ -349,6 +349,18 @@ def umap(X: np.ndarray, budget: Budget, *, n_components: int, random_state: int)
     return Model(lambda X: {"z": model.transform(X)}, budget=budget)
 
 
+def umap_of_hidden(
+    X: np.ndarray, budget: Budget, *, n_components: int, random_state: int, **parameters: Any
+) -> Model:
+    """Fit UMAP on hidden features of the estimator."""
+    ours = {"n_components": n_components, "random_state": random_state, **parameters}
+    model = estimator(X, budget, **ours)
+    embedding = umap(
+        model.encode(X)["hidden"], budget, n_components=n_components, random_state=random_state
+    )
+    return Model(lambda X: embedding.encode(model.encode(X)["hidden"]), budget=budget)
+
+
 def pacmap(X: np.ndarray, budget: Budget, *, n_components: int, random_state: int) -> Model:
     """Fit PaCMAP as it comes, and keep its search tree; training rows keep their fitted codes."""
     make = partial(
@@ -451,6 +463,7 @@ METHODS: dict[str, Method] = {
     "pca_own_scales": other(partial(plain, PCA), {"scaled": False}),
     "nystroem": other(partial(plain, nystroem)),
     "umap": other(umap),
+    "umap_of_hidden": Method(umap_of_hidden),
     "pacmap": other(pacmap),
     "label_spreading": other(partial(transductive, label_spreading)),
     "poisson_learning": other(partial(transductive, poisson_learning)),
