@@ -103,6 +103,14 @@ EXPERIMENTS: dict[str, Experiment] = {
         seeds=(0, 1, 2),
         validate=True,
     ),
+    "length": Experiment(
+        "What do shorter trainings of large tables cost?",
+        ("mnist", "fashion_mnist"),
+        ("default",),
+        ("1nn", "few_labels", "linear", "reconstruction"),
+        seeds=(0,),
+        vary={"max_epochs": (5, 10, 20)},
+    ),
     "clusters": Experiment(
         "Are the clusters of the prior the classes?",
         GRAY,

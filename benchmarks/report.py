@@ -20,7 +20,7 @@ from typing import Any
 
 from experiments import EXPERIMENTS
 from lines import HERE, RESULTS, Line, read
-from quality.data import FEW_ROWS, IMAGES, MULTICLASS, TABLES
+from quality.data import IMAGES, MULTICLASS, TABLES
 from quality.methods import METHODS, learning_rate
 from run import listed
 
@@ -132,22 +132,13 @@ def rivals(names: Iterable[str], results: Path) -> str:
     return table(lines, keys, figures)
 
 
-def few_rows(results: Path) -> str:
-    """Return what codes of few rows are worth beside PCA's."""
-    lines = [line for name in FEW_ROWS for line in by_method(results, "few_rows", [name])]
-    figures = {n: get(f"linear_{n}", "z") for n in ("100", "all")}
-    figures |= {"1nn": get("1nn", "z"), "R2": get("score"), "seconds": get("seconds")}
-    return table(lines, BY_DATA | {"method": get("method")}, figures)
-
-
-def ladder(results: Path) -> str:
-    """Return what the default is worth with one thing changed at a time."""
-    lines = [
-        line for name in EXPERIMENTS["ladder"].data for line in by_method(results, "ladder", [name])
-    ]
+def codes(experiment: str, keys: dict[str, Get], results: Path) -> str:
+    """Return what the codes of an experiment are worth, and the time they take."""
+    names = EXPERIMENTS[experiment].data
+    lines = [line for name in names for line in by_method(results, experiment, [name])]
     figures = {n: get(f"linear_{n}", "z") for n in ("100", "1000", "all")}
     figures |= {"1nn": get("1nn", "z"), "R2": get("score"), "seconds": get("seconds")}
-    return table(lines, BY_DATA | {"default, but": get("method")}, figures)
+    return table(lines, BY_DATA | keys, figures)
 
 
 def images(results: Path) -> str:
@@ -363,10 +354,13 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     "rivals_images": partial(rivals, ("digits", "mnist", "fashion_mnist")),
     "rivals_tables": partial(rivals, MULTICLASS),
     **{name: partial(simple, name, *columns) for name, columns in SIMPLE.items()},
+    "few_rows": partial(codes, "few_rows", {"method": get("method")}),
+    "ladder": partial(codes, "ladder", {"default, but": get("method")}),
+    "length": partial(codes, "length", {"max_epochs": get("max_epochs")}),
     "roofline": partial(roofline, ""),
     "roofline_compiled": partial(roofline, ", compiled"),
     **{f"peers_{shape}": partial(peers, shape) for shape in ("small", "table", "images")},
-    **{f.__name__: f for f in (experiments, few_rows, ladder, learning_rates, images)},
+    **{f.__name__: f for f in (experiments, learning_rates, images)},
     **{f.__name__: f for f in (roofline_images, profile, imports, processes)},
     "transform": partial(
         grid, "transform", "encoders", "encoder", names=("ratio", "seconds", "floor_seconds")
