@@ -141,9 +141,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     consistency_weight : float or "auto", default="auto"
         Weight, at least 0, of the contrastive loss: to identify the code of a row's neighbour (see
         `n_neighbors`) among the codes of the batch by the Cauchy kernel, 1 / (1 + 4 d^2) for codes
-        at distance d [7]_; or with augmentation that of the other view of an image, by the cosine
-        [5]_. More makes tighter clusters and worse reconstructions. "auto" is 30, 50 with
-        `image_shape`, and 0 for the published methods.
+        at a distance of d standard deviations [7]_; or with augmentation that of the other view of
+        an image, by the cosine [5]_. More makes tighter clusters and worse reconstructions. "auto"
+        is 30, 50 with `image_shape`, and 0 for the published methods.
     n_neighbors : int or "auto", default="auto"
         Number of nearest neighbours, at least 0, that the contrastive loss draws from: in each pass
         one of them, at random, is the row's positive. At most 1 % of the rows (but at least 3) are

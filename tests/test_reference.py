@@ -29,7 +29,9 @@ def contrastive_loss(codes, views):
     if views is not None:  # NT-Xent
         similarity = cosine_similarity(codes[:, None], codes[None], dim=2) / 0.4
     else:  # the Cauchy kernel
-        similarity = -torch.log(1 + 4 * (codes[:, None] - codes[None]).square().sum(2))
+        variance = codes.var(0, correction=0).mean()
+        squares = (codes[:, None] - codes[None]).square().sum(2)
+        similarity = -torch.log(1 + 4 * squares / variance)
     other = torch.arange(len(codes)).roll(len(codes) // 2)
     itself = torch.diag(torch.full((len(codes),), torch.inf))
     return cross_entropy(similarity - itself, other)

@@ -50,13 +50,19 @@ def test_the_contrastive_loss_identifies_each_positive_among_all_other_codes():
     assert float(contrastive_loss(cosine_similarity(z_hat))) == pytest.approx(expected)
 
 
-def test_the_cauchy_kernel_falls_with_the_squared_distance():
+def test_the_cauchy_kernel_falls_with_the_squared_distance_in_deviations_of_the_codes():
     z_hat = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, KERNEL_WIDTH], [3.0, 4.0]])
+    variance = float(z_hat.var(0, correction=0).mean())
     found = torch.exp(cauchy_similarity(z_hat))
     torch.testing.assert_close(found.diagonal(), torch.ones(4))
-    assert float(found[0, 2]) == pytest.approx(1 / 2)
+    assert float(found[0, 2]) == pytest.approx(1 / (1 + 1 / variance))
     assert float(found[1, 3]) == pytest.approx(1)
-    assert float(found[0, 1]) == pytest.approx(1 / (1 + 25 / KERNEL_WIDTH**2))
+    assert float(found[0, 1]) == pytest.approx(1 / (1 + 25 / KERNEL_WIDTH**2 / variance))
+
+
+def test_neither_scale_nor_origin_of_the_codes_changes_the_cauchy_kernel():
+    z_hat = torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(cauchy_similarity(5 * z_hat + 7), cauchy_similarity(z_hat))
 
 
 def test_equal_codes_far_from_the_origin_have_a_finite_gradient():
