@@ -72,7 +72,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "few_rows": Experiment(
         "Are codes of few rows with many columns worth those of PCA?",
         tuple(FEW_ROWS),
-        ("pca", "pca_whitened", "default"),
+        ("pca", "pca_own_scales", "default"),
         ("1nn", "few_labels", "linear", "reconstruction"),
     ),
     "tuning": of_rates(
@@ -97,7 +97,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "ladder": Experiment(
         "What is each part of the default worth?",
-        ("digits", "mnist", "segment", "satimage", "mice_protein"),
+        ("digits", "mnist", "segment", "satimage", "mice_protein", "gas_drift"),
         ("default", *LADDER),
         ("1nn", "few_labels", "linear", "reconstruction"),
         seeds=(0, 1, 2),
@@ -109,7 +109,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ("default",),
         ("1nn", "few_labels", "linear", "reconstruction"),
         seeds=(0,),
-        vary={"max_epochs": (5, 10, 20)},
+        vary={"max_epochs": (5, 10)},
     ),
     "clusters": Experiment(
         "Are the clusters of the prior the classes?",

@@ -94,12 +94,6 @@ def by_method(results: Path, experiment: str, names: Iterable[str]) -> list[Line
     return sorted(lines, key=rank)
 
 
-def again(results: Path, names: Iterable[str]) -> list[Line]:
-    """Return the lines of the default as it was trained again before the redesign."""
-    lines = [line for line in found(results, "again.jsonl") if line["data"] in names]
-    return [{**line, "method": "default, again"} for line in lines]
-
-
 def quality(name: str, results: Path) -> str:
     """Return every probe of every method on one data set."""
     probes = {"1nn": "1nn", "all": "linear_all", "1000": "linear_1000", "100": "linear_100"}
@@ -107,12 +101,12 @@ def quality(name: str, results: Path) -> str:
     figures |= {"all 100": get("linear_100", "all")}
     figures |= {n: get(n) for n in ("score", "c2st", "updates")}
     keys = {"method": method, "minutes": lambda line: f"{line['minutes']:g}"}
-    return table([*by_method(results, "quality", [name]), *again(results, [name])], keys, figures)
+    return table(by_method(results, "quality", [name]), keys, figures)
 
 
 def tables(title: str, figure: Get, results: Path) -> str:
     """Return one figure of every method on every table of data."""
-    lines = [*by_method(results, "quality", sorted(TABLES)), *again(results, TABLES)]
+    lines = by_method(results, "quality", sorted(TABLES))
     cells: dict[str, dict[str, list[Any]]] = {line["data"]: {} for line in lines}
     for line in lines:
         cells[line["data"]].setdefault(method(line), []).append(figure(line))

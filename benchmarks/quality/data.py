@@ -193,9 +193,7 @@ TABLES = {
     "manifold": Facts(manifold, 16),
 }
 MULTICLASS = {
-    name: Facts(
-        partial(multiclass, name), 32 if columns >= 200 else min(16, columns // 2), minutes=1.0
-    )
+    name: Facts(partial(multiclass, name), 32 if columns >= 200 else min(16, columns // 2))
     for name, columns in MULTICLASS_COLUMNS.items()
 }
 FEW_ROWS = {
