@@ -104,8 +104,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         validate=True,
     ),
     "length": Experiment(
-        "What do shorter trainings of large tables cost?",
-        ("mnist", "fashion_mnist"),
+        "What do shorter trainings of a large table cost?",
+        ("mnist",),
         ("default",),
         ("1nn", "few_labels", "linear", "reconstruction"),
         seeds=(0,),

@@ -89,8 +89,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         in each component. Codes are squashed to the range of the prior. An int, at least 1, is the
         number of Gaussians in a mixture; "mixture" has 50. Use more than the data has classes:
         clusters may share a class, but classes that share a cluster are merged. "auto" is "mixture"
-        for ``method="auto"`` (on 10,000 rows of MNIST 1 point better with 100 labels than "normal";
-        without clusters in the data "normal" is better), "normal" for ALI, else "uniform".
+        for ``method="auto"`` (on MNIST 4 points better with 100 labels than "normal"; without
+        clusters in the data "normal" is better), "normal" for ALI, else "uniform".
     network : {"auto", "mlp", "dcgan", "ali"} or dict, default="auto"
         The networks' bodies: "mlp" for tables; for images "dcgan", strided convolutions [4]_, or
         "ali", the networks of [2]_, appendix A, which take about ten times as long. "auto" is
