@@ -147,7 +147,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     n_neighbors : int or "auto", default="auto"
         Number of nearest neighbours, at least 0, that the contrastive loss draws from: in each pass
         one of them, at random, is the row's positive. At most 1 % of the rows (but at least 3) are
-        used; with 0 there is no contrast between neighbours. "auto" is 10, and 0 with
+        used; with 0 there is no contrast between neighbours, and with ``consistency_weight=0``, as
+        in the published methods, no graph is built whatever the number. "auto" is 10, and 0 with
         `image_shape` or a published method. The distance is Euclidean; rows of more than 50 columns
         are compared by correlation, in their 50 leading principal components. The graph is built
         before training, within random blocks of 65,536 rows: a quarter of a minute for each block
