@@ -55,6 +55,11 @@ def method(line: Line) -> str:
     return line["method"] + (" (redesign)" if "parameters" in line else "")
 
 
+def where(line: Line) -> str:
+    """Return the method's name, and the device if it is not the CPU."""
+    return line["method"] + (f", {line['device']}" if "device" in line else "")
+
+
 def rank(line: Line) -> int:
     """Return where the method stands in a table; names of the old runner come last."""
     return ORDER.index(line["method"]) if line["method"] in ORDER else len(ORDER)
@@ -122,8 +127,7 @@ def rivals(names: Iterable[str], results: Path) -> str:
     figures |= {f"all {n}": get(f"linear_{n}", "all") for n in ("100", "all")}
     figures |= {"R2": get("score"), "seconds": get("seconds"), "ms a row": get("one_row_ms")}
     lines = [line for name in names for line in by_method(results, "rivals", [name])]
-    keys = BY_DATA | {"method": get("method")}
-    return table(lines, keys, figures)
+    return table(lines, BY_DATA | {"method": where}, figures)
 
 
 def codes(experiment: str, keys: dict[str, Get], results: Path) -> str:
@@ -349,7 +353,7 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     "rivals_tables": partial(rivals, MULTICLASS),
     **{name: partial(simple, name, *columns) for name, columns in SIMPLE.items()},
     "few_rows": partial(codes, "few_rows", {"method": get("method")}),
-    "ladder": partial(codes, "ladder", {"default, but": get("method")}),
+    "ladder": partial(codes, "ladder", {"default, but": where}),
     "length": partial(codes, "length", {"max_epochs": get("max_epochs")}),
     "roofline": partial(roofline, ""),
     "roofline_compiled": partial(roofline, ", compiled"),

@@ -95,7 +95,12 @@ def networks_start_with_the_weights_they_have_on_the_cpu():
         model(device=device, max_epochs=0).fit(X).net_.module_.state_dict()
         for device in ("auto", "cpu")
     )
-    assert all(torch.equal(weight.cpu(), here[name]) for name, weight in there.items())
+    for name, weight in there.items():
+        if name.startswith("averaged.") and ".running_" in name:
+            # batch statistics of the averaged networks are computed on the device
+            torch.testing.assert_close(weight.cpu(), here[name], rtol=1e-4, atol=1e-5)
+        else:
+            assert torch.equal(weight.cpu(), here[name]), name
 
 
 def streamed_blocks_give_the_bits_of_blocks_kept_on_the_device():

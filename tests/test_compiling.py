@@ -19,7 +19,7 @@ def traced(monkeypatch):
     """Let the compiler leave a graph as it is; return the graphs that it was given."""
     graphs = []
 
-    def leave(graph, inputs):
+    def leave(graph, inputs, options):
         graphs.append(graph)
         return graph
 
@@ -59,7 +59,7 @@ def test_traced_steps_have_the_bits_of_steps_as_they_are(small_digits, traced, p
 def test_no_other_thread_draws_initial_weights_meanwhile(small_digits, monkeypatch):
     others, waited = [], []
 
-    def leave_slowly(graph, inputs):
+    def leave_slowly(graph, inputs, options):
         others.append(Thread(target=codes, args=(small_digits,), kwargs={"max_epochs": 0}))
         others[0].start()
         others[0].join(1)  # by itself it takes a hundredth of that
@@ -73,11 +73,20 @@ def test_no_other_thread_draws_initial_weights_meanwhile(small_digits, monkeypat
 
 
 def test_without_a_compiler_training_goes_on_and_says_so(small_digits, monkeypatch):
-    def fail(graph, inputs):
+    def fail(graph, inputs, options):
         raise RuntimeError("No working C++ compiler found")
 
     monkeypatch.setattr(torch._inductor, "compile", fail)
     with pytest.warns(RuntimeWarning, match="could not be compiled.*No working C"):
+        assert_same_networks(small_digits)
+
+
+def test_compiled_code_that_fails_when_it_runs_is_dropped(small_digits, monkeypatch):
+    def refuse(*inputs):
+        raise AssertionError("expected stride 16, got 1")
+
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs, options: refuse)
+    with pytest.warns(RuntimeWarning, match="could not be compiled.*expected stride"):
         assert_same_networks(small_digits)
 
 

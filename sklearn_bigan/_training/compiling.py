@@ -80,7 +80,14 @@ class CompiledStep:
             # The backward pass is in the graph. The compiler warns of its own deprecated functions.
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return torch._inductor.compile(graph, [*inputs])
+                # On accelerators torch 2.11 takes the gradients of some convolutions for
+                # channels-last, and its assertion fails (pytorch issue 171622).
+                options = {"layout_optimization": batch.x.device.type == "cpu"}
+                compiled = torch._inductor.compile(graph, [*inputs], options=options)
+            # Compiled code checks strides of tensors only when it runs: try it once.
+            with torch.no_grad(), self._unchanged():
+                compiled(*inputs)
+            return compiled
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
