@@ -433,7 +433,7 @@ def test_a_part_of_a_benchmark_of_speed_appends_a_line(module, tmp_path, capsys,
     steps, path = module("speed.steps"), tmp_path / "lines.jsonl"
     monkeypatch.setattr(steps, "TABLES", [(64, 8, 16)])
     monkeypatch.setattr(steps, "RECIPES", {"default": {}})
-    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs: graph)
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs, options: graph)
     module("run").main(["roofline", "--parts", "tables", "--out", str(path), "--rounds", "2"])
     (line,) = module("lines").read(path)
     assert line["part"] == "tables"
