@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral
+from os import PathLike
 from typing import Any, Self, cast
 
 import numpy as np
@@ -28,6 +29,7 @@ from sklearn_bigan._runtime.determinism import float32_by_default
 from sklearn_bigan._runtime.device import resolve_device
 from sklearn_bigan._runtime.distributed import from_first
 from sklearn_bigan._runtime.inference import CHUNK_ROWS
+from sklearn_bigan._training.checkpoint import Checkpoint, fingerprint
 from sklearn_bigan._training.diagnostics import problems
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import ModelSpec
@@ -186,6 +188,13 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     compile : bool, default=False
         Whether torch compiles the training step in each call of `fit` or `partial_fit`. See the
         README for when this is worthwhile. Results differ by rounding.
+    checkpoint : None, path or (path, seconds), default=None
+        File that `fit` writes its state to every three minutes or every so many seconds, above 0,
+        and on Ctrl-C. If the file exists, `fit` goes on from there and ends with the bits of a
+        training without interruption. A file of a finished training is loaded and nothing is
+        trained. ValueError if the file is of other data or parameters: delete it, or give another
+        path, to train from scratch. Callbacks start anew. Not for `partial_fit`, for `fit` with
+        `warm_start` on a fitted estimator, or under torchrun.
     callbacks : list of skorch callbacks or None, default=None
         Called during `fit`, as by `skorch.NeuralNet`. `EpochScoring` needs ``on_train=True``;
         `EarlyStopping` and `Checkpoint` can monitor what `history_` holds; an `LRScheduler`
@@ -303,6 +312,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         n_jobs: int | None = None,
         precision: str = "auto",
         compile: bool = False,
+        checkpoint: str | PathLike[str] | tuple[str | PathLike[str], float] | None = None,
         callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -328,6 +338,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.n_jobs = n_jobs
         self.precision = precision
         self.compile = compile
+        self.checkpoint = checkpoint
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
@@ -420,10 +431,16 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         else:
             self.device_ = str(resolve_device(self.device))
         settings = self._settings(len(rows), decay=decay)
+        checkpoint = None
         if go_on:
             self.net_ = self.net_.twin(**settings, warm_start=True)
         else:
-            self.net_ = self._new_net(rows, spec, statistics, settings)
+            if decay:
+                checkpoint = self._open_checkpoint(rows, spec, settings)
+            seed = parameters.draw_seed(self.random_state)
+            if checkpoint is not None and checkpoint.seed is not None:
+                seed = checkpoint.seed
+            self.net_ = self._new_net(rows, spec, statistics, seed, settings)
         self._count(statistics, add=go_on and not decay)
 
         source = self.net_.get_dataset(rows)
@@ -431,7 +448,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.net_.partial_fit(source)
             return []
         n_before = self.n_iter_ if go_on else 0
-        self.net_.fit(source)
+        self.net_.fit(source, checkpoint=checkpoint)
         return problems(self.net_.diagnose(source)) if self.n_iter_ > n_before else []
 
     def _settings(self, n_rows: int, *, decay: bool) -> dict[str, Any]:
@@ -445,16 +462,34 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             "verbose": self.verbose,
         }
 
+    def _open_checkpoint(
+        self, rows: np.ndarray, spec: ModelSpec, settings: dict[str, Any]
+    ) -> Checkpoint | None:
+        """Return the file to go on from and to write to, if there is to be one."""
+        if self.checkpoint is None:
+            return None
+        path, interval = parameters.checkpoint_place(self.checkpoint)
+        identity = {
+            "X": fingerprint(rows),
+            **vars(spec),
+            **vars(settings["config"]),
+            "learning_rate": settings["lr"],
+            **{name: settings[name] for name in ("batch_size", "max_epochs")},
+            "random_state": repr(self.random_state),
+            "device": self.device_,
+        }
+        return Checkpoint(path, interval, identity)
+
     def _new_net(
         self,
         rows: np.ndarray,
         spec: ModelSpec,
         statistics: ColumnStatistics,
+        seed: int,
         settings: dict[str, Any],
     ) -> BiGANNet:
         bounded = OUTPUT_RANGES[spec.output_activation] is not None
         shared = spec.image_shape is not None
-        seed = parameters.draw_seed(self.random_state)
         return BiGANNet(
             spec,
             standardizer=statistics.standardizer(rows, bounded=bounded, shared=shared),

@@ -85,7 +85,9 @@ def graphs(monkeypatch):
         monkeypatch.setattr(torch.cuda, name, value)
     find_backward = engine.BiGANNet._backward
     gpu = SimpleNamespace(type="cuda")
-    monkeypatch.setattr(engine.BiGANNet, "_backward", lambda net, device: find_backward(net, gpu))
+    monkeypatch.setattr(
+        engine.BiGANNet, "_backward", lambda net, device, n_rows: find_backward(net, gpu, n_rows)
+    )
     return made
 
 
@@ -158,6 +160,6 @@ def test_short_trainings_and_networks_of_the_users_are_not_recorded(small_digits
 def test_compiled_steps_can_be_recorded_too(small_digits, request, monkeypatch):
     expected = trained(small_digits)
     graphs = request.getfixturevalue("graphs")
-    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs: graph)
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, inputs, options: graph)
     assert_same(trained(small_digits, compile=True), expected)
     assert len(graphs) == 1

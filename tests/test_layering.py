@@ -17,11 +17,11 @@ LAYERS = {
     "_display": {"matplotlib", "numpy", "sklearn"},
     "_parameters": {"joblib", "numpy", "sklearn", "torch"},
     "_persistence": {"numpy", "sklearn", "torch"},
-    "_training": {"numpy", "skorch", "torch"},
+    "_training": {"numpy", "sklearn", "skorch", "torch"},
     "_objectives": {"torch"},
     "_data": {"numpy", "sklearn", "skorch", "torch"},
     "networks": {"numpy", "torch"},
-    "_runtime": {"numpy", "threadpoolctl", "torch"},
+    "_runtime": {"numpy", "safetensors", "threadpoolctl", "torch"},
 }
 ORDER = tuple(LAYERS)
 MODULES = {

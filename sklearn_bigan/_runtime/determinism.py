@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 from torch.backends import cudnn
 
 # torch's default generators belong to the process. Whoever seeds them holds this lock, so that
@@ -46,28 +47,33 @@ def default_generators_seeded(seed: int, device: torch.device) -> Iterator[None]
     Weight initialisation and dropout take no generator: their draws are made inside.
     """
     # States are set, not seeds: torch.manual_seed would reseed every device of the machine.
-    owners: list[tuple[torch.device, Callable[[], Any], Callable[[Any], None]]] = [
-        (torch.device("cpu"), torch.get_rng_state, torch.set_rng_state)
-    ]
-    if device.type != "cpu":
-        module = torch.get_device_module(device)
-        where = () if device.type == "mps" else (device,)  # torch.mps knows one device only
-        owners.append(
-            (
-                device,
-                lambda: module.get_rng_state(*where),
-                lambda state: module.set_rng_state(state, *where),
-            )
-        )
     with _DEFAULT_GENERATORS:
-        before = [get_state() for _, get_state, _ in owners]
+        before = default_states(device)
         try:
-            for place, _, set_state in owners:
-                set_state(generator_on(place, seed).get_state())
+            places = dict.fromkeys([torch.device("cpu"), device])
+            set_default_states(device, [generator_on(p, seed).get_state() for p in places])
             yield
         finally:
-            for (_, _, set_state), state in zip(owners, before, strict=True):
-                set_state(state)
+            set_default_states(device, before)
+
+
+def default_states(device: torch.device) -> list[Tensor]:
+    """Return the states of torch's default generators of the CPU and, if another, the device."""
+    states = [torch.get_rng_state()]
+    if device.type != "cpu":
+        states.append(torch.get_device_module(device).get_rng_state(*_place(device)))
+    return states
+
+
+def set_default_states(device: torch.device, states: list[Tensor]) -> None:
+    """Set what `default_states` returned."""
+    torch.set_rng_state(states[0])
+    if device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(states[1], *_place(device))
+
+
+def _place(device: torch.device) -> tuple[torch.device, ...]:
+    return () if device.type == "mps" else (device,)  # torch.mps knows one device only
 
 
 class _Shared:

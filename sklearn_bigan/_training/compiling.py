@@ -30,22 +30,25 @@ class CompiledStep:
     """Calls a function of batches that leaves gradients on weights, as compiled code.
 
     The function must depend on weights, buffers and batch alone and not branch on the value of a
-    tensor; gradients are None before each call. The first call compiles, which takes seconds, for
-    batches of its shape; others run uncompiled.
+    tensor; gradients are None before each call. The first batch of `n_rows` rows is compiled for,
+    which takes seconds; batches of other sizes run uncompiled.
     """
 
-    def __init__(self, backward: Callable[[Batch], Metrics], bigan: BiGAN) -> None:
+    def __init__(self, backward: Callable[[Batch], Metrics], bigan: BiGAN, n_rows: int) -> None:
         self.backward = backward
         self.bigan = bigan
+        self.n_rows = n_rows
         self.weights = bigan.trained_parameters()
-        self.shape: torch.Size | None = None
+        self.tried = False
         self.names: list[str] = []
         self.compiled: Callable[..., Sequence[Tensor]] | None = None
 
     def __call__(self, batch: Batch) -> Metrics:
         """Return the step's metrics; gradients are on the weights, as after `backward`."""
-        if self.shape is None:
-            self.shape = batch.x.shape
+        if len(batch.x) != self.n_rows:
+            return self.backward(batch)
+        if not self.tried:
+            self.tried = True
             try:
                 self.compiled = self._compile(batch)
             except Exception as error:  # whatever torch's compiler, or that of C++, may raise
@@ -56,7 +59,7 @@ class CompiledStep:
                     RuntimeWarning,
                     stacklevel=2,
                 )
-        if self.compiled is None or batch.x.shape != self.shape:
+        if self.compiled is None:
             return self.backward(batch)
         with torch.no_grad():
             stacked, *gradients = self.compiled(*tensors(batch))

@@ -25,20 +25,24 @@ class CUDAGraphStep:
     """Calls a function of batches that leaves gradients on weights; replays it as a CUDA graph.
 
     The function must depend on weights and batch alone, and neither wait for the device nor branch
-    on the value of a tensor; gradients are None before each call. Only batches of the first one's
-    shape are replayed. The last batch of an epoch may be smaller, and memory for a second graph
-    would be held all the time.
+    on the value of a tensor; gradients are None before each call. Only batches of `n_rows` rows are
+    replayed. The last batch of an epoch may be smaller, and memory for a second graph would be held
+    all the time.
     """
 
     def __init__(
-        self, backward: Callable[[Batch], Metrics], weights: list[Tensor], device: torch.device
+        self,
+        backward: Callable[[Batch], Metrics],
+        weights: list[Tensor],
+        device: torch.device,
+        n_rows: int,
     ) -> None:
         self.backward = backward
         self.weights = weights
+        self.n_rows = n_rows
         # Warm-up must run on the capture stream, because autograd accumulates gradients on the
         # stream that created them.
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self.shape: torch.Size | None = None
         self.n_calls = 0
         self.failed = False
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -48,8 +52,7 @@ class CUDAGraphStep:
 
     def __call__(self, batch: Batch) -> Metrics:
         """Return the step's metrics; gradients are on the weights, as after `backward`."""
-        self.shape = self.shape or batch.x.shape
-        if self.failed or batch.x.shape != self.shape:
+        if self.failed or len(batch.x) != self.n_rows:
             return self.backward(batch)
         if self.graph is None:
             self.n_calls += 1

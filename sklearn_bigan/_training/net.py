@@ -37,6 +37,7 @@ from sklearn_bigan._training.averaging import (
     update_statistics,
 )
 from sklearn_bigan._training.callbacks import check_callbacks, has_scheduler
+from sklearn_bigan._training.checkpoint import Checkpoint, EpochMeans
 from sklearn_bigan._training.compiling import CompiledStep
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan._training.cuda_graphs import CUDAGraphStep
@@ -195,8 +196,18 @@ class BiGANNet(NeuralNet):
             self.initialize()
         return self._train(X, decay=False, **fit_params)
 
-    def _train(self, X: Any, *, decay: bool, epochs: int | None = None) -> Self:
+    def _train(
+        self,
+        X: Any,
+        *,
+        decay: bool,
+        epochs: int | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Self:
         check_callbacks(self.callbacks or [])
+        if checkpoint is not None and checkpoint.finished:
+            checkpoint.restore(self)
+            return self
         source = self.get_dataset(X)
         distributed.check_rows(len(source), self.batch_size, source.device)
         if decay or not self.callbacks_:
@@ -213,7 +224,7 @@ class BiGANNet(NeuralNet):
         with float32_by_default(), deterministic(self.config.n_threads), dropout:
             try:
                 self.notify("on_train_begin", X=source.X, y=None)
-                self.fit_loop(source, epochs=epochs, decay=decay)
+                self.fit_loop(source, epochs=epochs, decay=decay, checkpoint=checkpoint)
             except StopTraining:
                 # An unfinished epoch has no metrics, but its updates count.
                 if self.history and "train_batch_count" not in self.history[-1]:
@@ -222,12 +233,21 @@ class BiGANNet(NeuralNet):
                 self.notify("on_train_end", X=source.X, y=None)
             self.module_.eval()
             self._finish(source, finish, decay=decay, from_scratch=from_scratch)
+        if checkpoint is not None:
+            checkpoint.save(self, None, len(self.history), EpochMeans())
         return self
 
     def fit_loop(
-        self, X: Any, y: Any = None, epochs: int | None = None, *, decay: bool = False, **_: Any
+        self,
+        X: Any,
+        y: Any = None,
+        epochs: int | None = None,
+        *,
+        decay: bool = False,
+        checkpoint: Checkpoint | None = None,
+        **_: Any,
     ) -> Self:
-        """Take a step for every batch of every epoch.
+        """Take a step for every batch of every epoch; with a checkpoint, of those that are left.
 
         What lives during the training, and no longer, are the local variables of this method.
         """
@@ -238,16 +258,21 @@ class BiGANNet(NeuralNet):
         datasets = {"dataset_train": source, "dataset_valid": None}
         batches = self.get_iterator(source, training=True)
         average = MovingAverage(self.module_, self.config.ema_decay)
-        backward = self._backward(source.device)
+        backward = self._backward(source.device, batches.n_rows)
         probe_seed = self._seed(Stream.DIAGNOSTICS)
         probe = source.sample(PROBE_ROWS, probe_seed)
         n_steps, first = epochs * len(batches), self.n_updates_
         scheduled = has_scheduler(callback for _, callback in self.callbacks_)
+        n_before, means = 0, EpochMeans()
+        if checkpoint is not None:
+            n_before, means = checkpoint.resume(self, batches)
 
-        for _epoch in range(epochs):
+        for n_epochs in range(n_before, epochs):
             self.notify("on_epoch_begin", **datasets)
             self.module_.train()
-            sums, n_rows = torch.zeros((), device=source.device), 0
+            for n_rows in means.sizes:  # of batches before the checkpoint
+                self.history.new_batch()
+                self.history.record_batch("train_batch_size", n_rows)
             for batch in batches:
                 self.notify("on_batch_begin", batch=batch, training=True)
                 if not scheduled:
@@ -255,15 +280,17 @@ class BiGANNet(NeuralNet):
                     self._set_learning_rate(learning_rate_factor(step, n_steps) if decay else 1.0)
                 metrics = self.train_step(batch, backward=backward)
                 average.update(self.n_updates_)
-                sums = sums + len(batch.x) * torch.stack(list(metrics.values()))
-                n_rows += len(batch.x)
+                means.add(batch, metrics)
                 self.history.record_batch("train_batch_size", len(batch.x))
                 self.notify(
                     "on_batch_end", batch=batch, training=True, y_pred=None, metrics=metrics
                 )
+                if checkpoint is not None and checkpoint.is_due():
+                    checkpoint.save(self, batches, n_epochs, means)
             average.copy()
-            self._record_epoch(list(metrics), sums / n_rows, probe, probe_seed)
+            self._record_epoch(means, probe, probe_seed)
             self.notify("on_epoch_end", **datasets)
+            means = EpochMeans()
         return self
 
     def train_step(
@@ -291,13 +318,13 @@ class BiGANNet(NeuralNet):
         self.n_updates_ += 1
         return metrics
 
-    def _backward(self, device: torch.device) -> Callable[[Batch], Metrics]:
+    def _backward(self, device: torch.device, n_rows: int) -> Callable[[Batch], Metrics]:
         """Return the objective's backward pass, compiled or recorded where that pays."""
         backward: Callable[[Batch], Metrics] = partial(self.criterion_.backward, self.module_)
         # Users' networks may do what a graph does not record; collectives are not recorded.
         fixed = isinstance(self.spec.network, str) and distributed.rank_and_size()[1] == 1
         if self.config.compile and fixed and self.spec.has_private_randomness:
-            backward = CompiledStep(backward, self.module_)
+            backward = CompiledStep(backward, self.module_, n_rows)
         elif self.config.compile:
             warnings.warn(
                 "compile=True has no effect: only network='mlp' and 'dcgan' can be compiled, in "
@@ -306,7 +333,8 @@ class BiGANNet(NeuralNet):
                 stacklevel=2,
             )
         if device.type == "cuda" and fixed:
-            backward = CUDAGraphStep(backward, self.module_.trained_parameters(), device)
+            weights = self.module_.trained_parameters()
+            backward = CUDAGraphStep(backward, weights, device, n_rows)
         return backward
 
     def _set_learning_rate(self, factor: float) -> None:
@@ -320,8 +348,9 @@ class BiGANNet(NeuralNet):
         share = ADVERSARIAL_SHARE if self.config.augmentations and self.spec.joint else 1.0
         return 1.0, share, share
 
-    def _record_epoch(self, names: list[str], means: Tensor, probe: Tensor, seed: int) -> None:
+    def _record_epoch(self, epoch: EpochMeans, probe: Tensor, seed: int) -> None:
         """Record the epoch's mean metrics and its diagnostics; the device is read once."""
+        names, means = epoch.names, epoch.mean()
         distributed.average([means])
         module, noise = self.module_.eval(), generator_on(probe.device, seed)
         found = diagnose(module.encoder, module.generator, module.encoder.prior, probe, noise)
