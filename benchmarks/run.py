@@ -5,8 +5,8 @@
     python benchmarks/run.py roofline --parts tables transform
 
 An experiment of quality appends one line to results/<experiment>_<data>.jsonl for each data set,
-method and seed, and repeats no line that is there. A benchmark of speed appends one line for each
-of its parts to results/<benchmark>_<part>.jsonl, every time.
+method and seed, and repeats no line that is there. A benchmark of speed or robustness appends one
+line for each of its parts to results/<benchmark>_<part>.jsonl, every time.
 """
 
 import argparse
@@ -25,16 +25,20 @@ from quality.methods import METHODS
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-# Modules of `speed`, and what is asked; each has PARTS, functions of the arguments.
-SPEED = {
-    "roofline": ("steps", "What do training steps cost over their bare matrix products?"),
-    "transform": ("transform", "What does encoding cost over the bare encoder?"),
-    "peers": ("peers", "What do other libraries and loops take, training networks of this kind?"),
-    "scale": ("scale", "How do time and memory grow with the rows of a memory map?"),
-    "threads": ("threads", "How much sooner does a fit end with two threads?"),
-    "search": ("search", "How much sooner does a grid search end with two workers?"),
-    "processes": ("processes", "What do two processes under torchrun gain over one?"),
-    "gpu": ("gpu", "What does a step take on an accelerator?"),
+# Modules of speed and robustness, and what is asked; each has PARTS, functions of the arguments.
+BENCHMARKS = {
+    "roofline": ("speed.steps", "What do training steps cost over their bare matrix products?"),
+    "transform": ("speed.transform", "What does encoding cost over the bare encoder?"),
+    "peers": (
+        "speed.peers",
+        "What do other libraries and loops take, training networks of this kind?",
+    ),
+    "scale": ("speed.scale", "How do time and memory grow with the rows of a memory map?"),
+    "threads": ("speed.threads", "How much sooner does a fit end with two threads?"),
+    "search": ("speed.search", "How much sooner does a grid search end with two workers?"),
+    "processes": ("speed.processes", "What do two processes under torchrun gain over one?"),
+    "gpu": ("speed.gpu", "What does a step take on an accelerator?"),
+    "kill": ("robustness.kill", "Does a training that was killed go on with the same bits?"),
 }
 FOLDER = Path(os.environ.get("SKLEARN_BIGAN_DATA", HERE.parent / "../shared/data"))
 
@@ -43,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     raw = argparse.RawTextHelpFormatter
     made = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    made.add_argument("experiment", nargs="?", choices=[*EXPERIMENTS, *SPEED])
+    made.add_argument("experiment", nargs="?", choices=[*EXPERIMENTS, *BENCHMARKS])
     made.add_argument("--list", action="store_true", help="list the experiments and end")
     made.add_argument("--out", type=Path, help="the one file for all lines")
     made.add_argument("--device", default="cpu", help="where networks are trained")
@@ -55,9 +59,9 @@ def parser() -> argparse.ArgumentParser:
     quality.add_argument("--jobs", type=int, default=1, help="runs side by side, a core each")
     quality.add_argument("--data-dir", type=Path, default=FOLDER, metavar="DIR")
     quality.add_argument("--pictures", type=Path, metavar="DIR", help="draw images there")
-    speed = made.add_argument_group("speed")
+    speed = made.add_argument_group("speed and robustness")
     speed.add_argument("--parts", nargs="+", help="instead of all parts of the benchmark")
-    speed.add_argument("--rounds", type=int, help="of what is timed in turns")
+    speed.add_argument("--rounds", type=int, help="of what is timed in turns, or runs")
     return made
 
 
@@ -67,15 +71,15 @@ def listed() -> list[list[str]]:
         [name, row.question, *map("; ".join, (row.data, row.methods, row.metrics))]
         for name, row in EXPERIMENTS.items()
     ]
-    for name, (module, question) in SPEED.items():
-        parts = importlib.import_module(f"speed.{module}").PARTS
+    for name, (module, question) in BENCHMARKS.items():
+        parts = importlib.import_module(module).PARTS
         rows.append([name, question, "parts: " + "; ".join(parts), "", ""])
     return rows
 
 
-def measure_speed(args: argparse.Namespace) -> None:
-    """Measure the parts of a benchmark of speed and append a line for each."""
-    module = importlib.import_module(f"speed.{SPEED[args.experiment][0]}")
+def measure_parts(args: argparse.Namespace) -> None:
+    """Measure the parts of a benchmark and append a line for each."""
+    module = importlib.import_module(BENCHMARKS[args.experiment][0])
     unknown = set(args.parts or ()) - set(module.PARTS)
     if unknown:
         raise SystemExit(f"{args.experiment} has the parts {list(module.PARTS)}, not {unknown}.")
@@ -100,8 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"{name}: {question}", *(f"    {other}" for other in others if other), sep="\n")
     elif args.experiment is None:
         made.error("name an experiment, or give --list")
-    elif args.experiment in SPEED:
-        measure_speed(args)
+    elif args.experiment in BENCHMARKS:
+        measure_parts(args)
     else:
         some = {"data": args.data, "methods": args.methods, "seeds": args.seeds}
         wanted = settings(args.experiment, **some, minutes=args.minutes, device=args.device)

@@ -1,0 +1,1 @@
+"""What becomes of trainings and files when processes die and bytes change."""

@@ -1,0 +1,142 @@
+"""Trainings that are killed at random moments, and taken up again from their checkpoint.
+
+A child trains with a checkpoint after nearly every step. It is killed (SIGKILL) at a random moment;
+in some of the runs the moment is inside a save, or the disk is full or the directory is away until
+then. The next child goes on, and may be killed, too. A run counts as equal if the training that
+ends at last has the bits of one that was never interrupted.
+"""
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import tempfile
+import time
+import warnings
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_bigan import BiGANTransformer
+from sklearn_bigan._runtime.files import read_arrays
+from speed.clock import Figures
+
+FORK = multiprocessing.get_context("fork")
+WAYS = ("any moment", "inside a save", "disk full", "directory gone")
+KILLS = 3  # of each run
+EVERY = 0.002  # seconds between checkpoints
+TOO_SMALL = 10_000  # bytes of a full disk, less than any checkpoint
+CALLS_OF_A_SAVE = ("fsync", "replace")
+
+
+def rows() -> np.ndarray:
+    """Return rows of several blocks of batches."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(400, 4)) @ rng.normal(size=(4, 12))
+
+
+def train(path: Path | None) -> BiGANTransformer:
+    """Train for about a second."""
+    warnings.simplefilter("ignore")
+    checkpoint = None if path is None else (path, EVERY)
+    return BiGANTransformer(
+        3, hidden_layer_sizes=(32,), max_epochs=12, random_state=0, checkpoint=checkpoint
+    ).fit(rows())
+
+
+def bits(estimator: BiGANTransformer) -> str:
+    """Return a hash of weights, averages, batch statistics and the optimizer's moments."""
+    net, digest = estimator.net_, blake2b()
+    tensors: dict[str, Any] = dict(net.module_.state_dict())
+    for number, moments in net.optimizer_.state_dict()["state"].items():
+        tensors |= {f"{number} {name}": tensor for name, tensor in moments.items()}
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def child(path: Path, way: str, seed: int, result: Any) -> None:
+    """Train, in circumstances, and send the bits if the end is reached."""
+    random.seed(seed)
+    if way == "disk full":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (TOO_SMALL, TOO_SMALL))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    elif way == "inside a save":
+        name = random.choice(CALLS_OF_A_SAVE)
+        call, left = getattr(os, name), random.randrange(1, 60)
+
+        def deadly(*args: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0 and random.random() < 0.5:
+                os.kill(os.getpid(), signal.SIGKILL)
+            made = call(*args)
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return made
+
+        setattr(os, name, deadly)
+    result.send(bits(train(path)))
+
+
+def attempt(path: Path, way: str, seed: int, seconds: float | None) -> str | None:
+    """Run a child, kill it after so many seconds, and return the bits if it came to its end."""
+    here, there = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=child, args=(path, way, seed, there))
+    process.start()
+    there.close()
+    away = path.parent.with_name("away")
+    if way == "directory gone" and seconds is not None:
+        time.sleep(seconds / 2)
+        path.parent.rename(away)
+        time.sleep(seconds / 2)
+    elif seconds is not None:
+        process.join(seconds)
+    if seconds is not None:
+        process.kill()
+    process.join()
+    if away.exists():
+        away.rename(path.parent)
+    try:
+        return str(here.recv()) if here.poll() else None
+    except EOFError:
+        return None
+
+
+def fit(*, device: str, rounds: int = 200) -> Figures:
+    """Kill trainings; count torn files, and trainings that end with the bits of one left alone."""
+    here, there = FORK.Pipe(duplex=False)
+    reference = FORK.Process(target=lambda: there.send(bits(train(None))))
+    start = time.monotonic()
+    reference.start()
+    expected = here.recv()
+    reference.join()
+    took = time.monotonic() - start
+    drawn = random.Random(0)
+    counts = {"runs": 0, "kills": 0, "files": 0, "torn": 0, "equal": 0}
+    by_way = dict.fromkeys(WAYS, 0)
+    for number in range(rounds):
+        way = WAYS[number % len(WAYS)]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "run" / "checkpoint"
+            path.parent.mkdir()
+            for _ in range(KILLS):
+                if attempt(path, way, drawn.randrange(2**32), drawn.uniform(0, took)) is None:
+                    counts["kills"] += 1
+                if path.exists():
+                    counts["files"] += 1
+                    try:
+                        read_arrays(path)
+                    except ValueError:
+                        counts["torn"] += 1
+            equal = attempt(path, "", 0, None) == expected
+        counts["runs"] += 1
+        counts["equal"] += equal
+        by_way[way] += equal
+    return counts | {f"equal, {way}": n for way, n in by_way.items()}
+
+
+PARTS = {"fit": fit}
