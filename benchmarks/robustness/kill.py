@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from speed.clock import Figures
 
 from sklearn_bigan import BiGANTransformer
 from sklearn_bigan._runtime.files import read_arrays
-from speed.clock import Figures
 
 FORK = multiprocessing.get_context("fork")
 WAYS = ("any moment", "inside a save", "disk full", "directory gone")
