@@ -129,8 +129,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Standardise columns of different units first.
     features : {"latent", "hidden", "all"}, default="latent"
         What `transform` returns: z; the encoder's last hidden features; z followed by them. For a
-        linear classifier codes are best on images with few labels (MNIST, 100 labels: .961, all
-        features .949), all features on tables and with many labels (MNIST, all labels: .983, codes
+        linear classifier codes are best on images with few labels (MNIST, 100 labels: .963, all
+        features .950), all features on tables and with many labels (MNIST, all labels: .983, codes
         .979). Hidden features of images are pooled feature maps: the mean of every map of every
         layer and, for the last layer larger than one pixel, the mean over each quarter of the
         image. May be changed after `fit`.
