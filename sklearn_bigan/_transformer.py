@@ -101,7 +101,10 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         `latent_dim` and, if given, `image_shape` (of length 3), and returns a `torch.nn.Module`:
         the encoder's maps x to hidden features, the generator's maps z to `n_features` columns, the
         discriminator's maps (x, z) to features. x is standardised. The layer that makes codes, the
-        output bias and activation, and the logit are added. A latent regressor's discriminator gets
+        output bias and activation, and the logit are added. A body returns float32, one row for
+        each row of its input. In evaluation mode a row's output must not depend on the other rows:
+        batch norm needs running statistics. `fit` tries this on a few rows before training. Bodies
+        get copies, and may work in place. A latent regressor's discriminator gets
         ``latent_dim=0``. A discriminator body with the attribute ``row_independent = True``
         declares that no row's logit depends on other rows (no batch norm); a step is then cheaper.
     hidden_layer_sizes : "auto" or array-like of int, default="auto"

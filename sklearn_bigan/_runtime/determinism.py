@@ -28,6 +28,7 @@ class Stream(IntEnum):
     GRAPH = 5  # randomised PCA of the nearest-neighbour graph
     DIAGNOSTICS = 6  # rows and draws for the diagnostics of each epoch
     FINISH = 7  # rows and draws for batch statistics and the prior's fit after training
+    TRIAL = 8  # rows and draws that users' networks are tried on before training
 
 
 def child_seed(seed: int, *path: int) -> int:

@@ -44,6 +44,7 @@ from sklearn_bigan._training.cuda_graphs import CUDAGraphStep
 from sklearn_bigan._training.diagnostics import PROBE_ROWS, Diagnostics, check_finite, diagnose
 from sklearn_bigan._training.schedule import ADVERSARIAL_SHARE, learning_rate_factor
 from sklearn_bigan.networks.bigan import ModelSpec, load_bigan, make_bigan
+from sklearn_bigan.networks.body import TRIAL_ROWS, check_body
 
 # Adam's decay rates in both papers (ALI prints beta2 as 1 - beta2).
 ADAM_BETAS = (0.5, 0.999)
@@ -222,6 +223,8 @@ class BiGANNet(NeuralNet):
             else default_generators_seeded(self._seed(Stream.DROPOUT) + rank, source.device)
         )
         with float32_by_default(), deterministic(self.config.n_threads), dropout:
+            if not self.history:
+                self._check_own_bodies(source)
             try:
                 self.notify("on_train_begin", X=source.X, y=None)
                 self.fit_loop(source, epochs=epochs, decay=decay, checkpoint=checkpoint)
@@ -236,6 +239,20 @@ class BiGANNet(NeuralNet):
         if checkpoint is not None:
             checkpoint.save(self, None, len(self.history), EpochMeans())
         return self
+
+    def _check_own_bodies(self, source: RowSource) -> None:
+        """Try the bodies that the user's factories made on a few rows and draws."""
+        E, G, D = self.module_.encoder, self.module_.generator, self.module_.discriminator
+        if not any(network.own_body for network in (E, G, D)):
+            return
+        seed = self._seed(Stream.TRIAL)
+        x = source.sample(TRIAL_ROWS, seed)
+        z = E.prior.sample(len(x), generator_on(source.device, seed))
+        z_for_D = z[:, : self.spec.discriminator_latent_dim]
+        with default_generators_seeded(seed, source.device):
+            for network, inputs in ((E, (x,)), (G, (z,)), (D, (x, z_for_D))):
+                if network.own_body:
+                    check_body(network, *inputs)
 
     def fit_loop(
         self,
@@ -462,7 +479,14 @@ class BiGANNet(NeuralNet):
         twin = object.__new__(type(self))
         constants = (self.spec, self.config, self.standardizer, self.x_mean)
         shared = {id(value): value for value in (self.callbacks, self.callbacks_, *constants)}
-        twin.__dict__.update(copy.deepcopy(vars(self), shared))
+        # What torch.nn.utils.weight_norm computed in the last step cannot be copied with its graph.
+        computed = {
+            id(value): value.detach().clone()
+            for part in self.module_.modules()
+            for value in vars(part).values()
+            if isinstance(value, Tensor) and not value.is_leaf
+        }
+        twin.__dict__.update(copy.deepcopy(vars(self), shared | computed))
         twin.__dict__.update(params)
         if twin.callbacks is not self.callbacks or twin.verbose != self.verbose:
             twin.initialize_callbacks()

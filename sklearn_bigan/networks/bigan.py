@@ -199,11 +199,15 @@ def _assemble(
     bodies = {role: SharedBatchNorm.convert(body) for role, body in bodies.items()}
     prior = make_prior(spec.prior, spec.latent_dim, spec.n_clusters)
     gaussian = spec.posterior == "gaussian"
-    return (
+    networks = (
         Encoder(bodies["encoder"], n_outputs["encoder"], spec.latent_dim, gaussian, prior),
         Generator(bodies["generator"], spec.n_features, spec.output_activation),
         JointDiscriminator(bodies["discriminator"], n_outputs["discriminator"], spec.joint),
     )
+    users = spec.user_factories()
+    for network in networks:
+        network.own_body = network.role in users
+    return networks
 
 
 def _make_bodies(spec: ModelSpec, factories: Mapping[str, Factory]) -> dict[str, nn.Module]:

@@ -5,11 +5,11 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from sklearn_bigan.networks.body import run_body
+from sklearn_bigan.networks.body import Network
 from sklearn_bigan.networks.mlp import PairBody
 
 
-class JointDiscriminator(nn.Module):
+class JointDiscriminator(Network):
     """D : (x, z) -> logit, above 0 for encoder pairs (x, E(x)).
 
     The body maps x (batch, n_features) and z (batch, latent_dim) to features, (batch, n_hidden)
@@ -18,12 +18,10 @@ class JointDiscriminator(nn.Module):
     of two. The discriminator of a plain GAN is not `joint`: its body gets a z without columns.
     """
 
-    # What the body computes in during training (mixed precision); None is float32.
-    autocast_dtype: torch.dtype | None = None
+    role = "discriminator"
 
     def __init__(self, body: nn.Module, n_hidden: int, joint: bool) -> None:
-        super().__init__()
-        self.body = body
+        super().__init__(body, n_hidden)
         self.joint = joint
         self.row_independent = bool(getattr(body, "row_independent", False))
         self.head = nn.Linear(n_hidden, 1)
@@ -35,10 +33,10 @@ class JointDiscriminator(nn.Module):
         """Return the layer before the logit for all pairs, one batch below the other."""
         if not self.joint:
             pairs = tuple((x, z[:, :0]) for x, z in pairs)
-        if isinstance(self.body, PairBody):
-            return run_body(self, self.body.of_pairs, *chain(*pairs))
+        if isinstance(self.body, PairBody) and not self.own_body:
+            return self.run_body(*chain(*pairs), function=self.body.of_pairs)
         x, z = (torch.cat(batches) for batches in zip(*pairs, strict=True))
-        return run_body(self, self.body, x, z)
+        return self.run_body(x, z)
 
     def forward(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
         """Logits of all pairs (x, z), (batch,), one batch below the other."""

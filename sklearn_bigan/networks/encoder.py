@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sklearn_bigan.networks.body import run_body
+from sklearn_bigan.networks.body import Network
 from sklearn_bigan.networks.images import ImageEncoderBody
 from sklearn_bigan.networks.priors import Prior
 
@@ -12,21 +12,19 @@ from sklearn_bigan.networks.priors import Prior
 LOG_VARIANCE_BOUND = 10.0
 
 
-class Encoder(nn.Module):
+class Encoder(Network):
     """E : x -> z, deterministic (BiGAN) or Gaussian by reparameterisation (ALI).
 
     The body maps x (batch, n_features) to hidden features, (batch, n_hidden) once flattened. The
     codes have the range of the prior.
     """
 
-    # What the body computes in during training (mixed precision); None is float32.
-    autocast_dtype: torch.dtype | None = None
+    role = "encoder"
 
     def __init__(
         self, body: nn.Module, n_hidden: int, latent_dim: int, gaussian: bool, prior: Prior
     ) -> None:
-        super().__init__()
-        self.body = body
+        super().__init__(body, n_hidden)
         self.n_hidden = n_hidden
         self.latent_dim = latent_dim
         self.gaussian = gaussian
@@ -40,7 +38,7 @@ class Encoder(nn.Module):
 
     def hidden(self, x: Tensor) -> Tensor:
         """Return the body's features, (batch, n_hidden)."""
-        return run_body(self, self.body, x)
+        return self.run_body(x)
 
     def hidden_and_pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the body's features, and the hidden features that `transform` returns.

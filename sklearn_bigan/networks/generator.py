@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sklearn_bigan.networks.body import run_body
+from sklearn_bigan.networks.body import Network
 
 # Keeps the log-odds of columns that are always 0 or always 1 finite.
 MARGIN = 1e-3
@@ -26,15 +26,13 @@ def inverse_activation(x_mean: Tensor, output_activation: str) -> Tensor:
     return x_mean.clone()
 
 
-class Generator(nn.Module):
+class Generator(Network):
     """G : z -> x, with a body from z (batch, latent_dim) to (batch, n_features) once flattened."""
 
-    # What the body computes in during training (mixed precision); None is float32.
-    autocast_dtype: torch.dtype | None = None
+    role = "generator"
 
     def __init__(self, body: nn.Module, n_features: int, output_activation: str) -> None:
-        super().__init__()
-        self.body = body
+        super().__init__(body, n_features)
         self.output_activation = output_activation
         self.bias = nn.Parameter(torch.zeros(n_features))
         self.activation = ACTIVATIONS[output_activation]()
@@ -49,4 +47,4 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """x_hat = G(z), (batch, n_features)."""
-        return self.activation(run_body(self, self.body, z) + self.bias)
+        return self.activation(self.run_body(z) + self.bias)
