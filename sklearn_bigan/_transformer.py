@@ -1,7 +1,6 @@
 """BiGAN and ALI as a scikit-learn transformer."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Any, Self, cast
@@ -24,10 +23,12 @@ from torch.utils.data import Dataset
 from sklearn_bigan import _parameters as parameters
 from sklearn_bigan._data.statistics import ColumnStatistics
 from sklearn_bigan._persistence import net_from_state, net_to_state
+from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import float32_by_default
 from sklearn_bigan._runtime.device import resolve_device
 from sklearn_bigan._runtime.distributed import from_first
 from sklearn_bigan._runtime.inference import CHUNK_ROWS
+from sklearn_bigan._training.callbacks import without_live
 from sklearn_bigan._training.diagnostics import problems
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import ModelSpec
@@ -367,7 +368,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         # What was learned stays, even where warnings are errors.
         for problem in self._train(X, go_on=self.warm_start, decay=True):
-            warnings.warn(problem, ConvergenceWarning, stacklevel=3)  # whoever called fit
+            warn(problem, ConvergenceWarning)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -813,6 +814,13 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
+        shared = [self, vars(self).get("net_")]
+        state["callbacks"], left_out = without_live(self.callbacks, shared)
+        if left_out:
+            warn(
+                f"The copy or file leaves out the callbacks {', '.join(left_out)}, which hold "
+                f"something that cannot be copied, such as an open file or a lock."
+            )
         if "net_" in state:
             state["net_"] = net_to_state(state["net_"])
         return state
@@ -824,11 +832,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         try:
             resolve_device(self.device_)
         except ValueError:
-            warnings.warn(
+            warn(
                 f"This model was trained on {self.device_!r}, which is not available on this "
-                f"machine; loading on the CPU.",
-                UserWarning,
-                stacklevel=2,
+                f"machine; loading on the CPU."
             )
             self.device_ = "cpu"
         self.net_ = net_from_state(

@@ -273,7 +273,7 @@ FAILURES = {
     "units too large": ({}, np.float64(1e39) * X, ValueError),
     "bad parameter": ({"prior": "gaussian"}, X, ValueError),
     "bad combination": ({"posterior": "gaussian", "method": "latent_regression"}, X, ValueError),
-    "bad callback": ({"callbacks": [object()]}, X, AttributeError),
+    "bad callback": ({"callbacks": [object()]}, X, TypeError),
     "diverging": ({"learning_rate": 1e30}, X, ValueError),
     "ctrl-c": ({}, X, KeyboardInterrupt),
 }
