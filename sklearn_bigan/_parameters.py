@@ -1,6 +1,7 @@
 """The estimator's parameters: what they may be, and what "auto" means."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 from joblib import effective_n_jobs
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from torch import nn
 
 from sklearn_bigan._data.augmentation import AUGMENTATIONS
 from sklearn_bigan._data.batches import count_batches
 from sklearn_bigan._data.statistics import ColumnStatistics
+from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.device import has_bfloat16_units
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan._training.schedule import default_n_updates
@@ -53,13 +55,13 @@ PRESETS = {
     "joint_latent_regression": Preset("deterministic", "uniform", 2e-4, 128),
 }
 
-CONSTRAINTS: dict[str, list[Any]] = {
+CONSTRAINTS: dict[str, Any] = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
     "method": [StrOptions(set(PRESETS))],
     "posterior": [StrOptions({"auto", "deterministic", "gaussian"})],
     "prior": [StrOptions({"auto", *PRIORS}), Interval(Integral, 1, None, closed="left")],
     "network": [StrOptions({"auto", "mlp", *IMAGE_BODIES}), dict],
-    "hidden_layer_sizes": [StrOptions({"auto"}), "array-like"],
+    "hidden_layer_sizes": "no_validation",  # model_spec has more to say
     "image_shape": ["array-like", None],
     "augmentations": [StrOptions({"auto"}), "array-like", None],
     "output_activation": [StrOptions({"auto", *OUTPUT_RANGES})],
@@ -71,7 +73,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
     "max_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
     "warm_start": ["boolean"],
-    "device": [str],
+    "device": [str, torch.device],
     "n_jobs": [
         Interval(Integral, 1, None, closed="left"),
         Interval(Integral, None, -1, closed="right"),
@@ -136,6 +138,13 @@ CHECKPOINT_INTERVAL = 180.0
 MIN_IMAGE_SIZE = 8
 
 
+def features(estimator: Any) -> str:
+    """Return what `transform` is to return, which may have been set to nonsense since `fit`."""
+    chosen = {"features": estimator.features}
+    validate_parameter_constraints(CONSTRAINTS, chosen, type(estimator).__name__)
+    return str(estimator.features)
+
+
 def model_spec(estimator: Any, statistics: ColumnStatistics, made: ModelSpec | None) -> ModelSpec:
     """Return the networks that the estimator's valid parameters describe for such data.
 
@@ -160,7 +169,19 @@ def model_spec(estimator: Any, statistics: ColumnStatistics, made: ModelSpec | N
     )
     if not spec.joint:
         _check_regressor(estimator, spec)
+    # Photographs are mostly square, and hardly any have as many channels as columns of pixels.
+    if image_shape is not None and image_shape[1] == image_shape[2] != image_shape[0]:
+        warn(
+            f"image_shape={image_shape} means {image_shape[0]} x {image_shape[1]} pixels of "
+            f"{image_shape[2]} channels. {_channels_last(image_shape)}"
+        )
     return spec
+
+
+def before_fit(estimator: Any, name: str) -> Any:
+    """Return the posterior or the kind of prior that an unfitted model will be made with."""
+    preset = PRESETS.get(estimator.method, PRESETS["auto"])
+    return prior_kind(_or_auto(getattr(estimator, name), getattr(preset, name)))
 
 
 def _or_auto(value: Any, auto: Any) -> Any:
@@ -241,10 +262,15 @@ def batch_size(estimator: Any, n_rows: int) -> int:
 
 def learning_rate(estimator: Any, n_rows: int) -> float:
     """Return Adam's initial step size."""
+    return float(_or_auto(estimator.learning_rate, usual_learning_rate(estimator, n_rows)))
+
+
+def usual_learning_rate(estimator: Any, n_rows: int) -> float:
+    """Return the step size that "auto" means."""
     rate = PRESETS[estimator.method].learning_rate
     if _has_neighbors(estimator) and n_rows >= MANY_ROWS:
         rate *= LARGE_BATCH_RATE
-    return float(_or_auto(estimator.learning_rate, rate))
+    return rate
 
 
 def n_epochs(estimator: Any, n_rows: int) -> int:
@@ -298,16 +324,19 @@ def _output_activation(value: str, statistics: ColumnStatistics, made: ModelSpec
 
 
 def _widths(hidden_layer_sizes: Any, n_rows: int, made: ModelSpec | None) -> tuple[int, ...]:
-    if isinstance(hidden_layer_sizes, str):
+    if isinstance(hidden_layer_sizes, str) and hidden_layer_sizes == "auto":
         if made is not None:
             return made.hidden_layer_sizes
         return (LARGE_WIDTH if n_rows >= MANY_ROWS else WIDTH,) * 2
-    widths = list(hidden_layer_sizes)
+    one = isinstance(hidden_layer_sizes, Integral)
+    several = isinstance(hidden_layer_sizes, Iterable) and not isinstance(hidden_layer_sizes, str)
+    widths = list(hidden_layer_sizes) if several else []
     if not widths or any(not isinstance(width, Integral) or int(width) < 1 for width in widths):
+        example = f"; for one layer pass ({hidden_layer_sizes},)" if one else ""
         raise ValueError(
-            f"The 'hidden_layer_sizes' parameter of BiGANTransformer must be 'auto', or one or "
-            f"more ints in the range [1, inf), such as (256, 256). Got {hidden_layer_sizes!r} "
-            f"instead."
+            f"The 'hidden_layer_sizes' parameter of BiGANTransformer must be 'auto', or a tuple of "
+            f"one or more ints in the range [1, inf), such as (256, 256). Got "
+            f"{hidden_layer_sizes!r} instead{example}."
         )
     return tuple(int(width) for width in widths)
 
@@ -316,7 +345,7 @@ def parse_image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
     """Return height, width and channels, which is 1 if not given; ValueError if X does not fit."""
     if image_shape is None:
         return None
-    sizes = list(image_shape)
+    sizes = list(image_shape) if isinstance(image_shape, Iterable) else []
     if len(sizes) not in (2, 3) or any(not isinstance(n, Integral) or int(n) < 1 for n in sizes):
         raise ValueError(
             f"The 'image_shape' parameter of BiGANTransformer must be None, (height, width) or "
@@ -346,20 +375,41 @@ def _network(
         kind = default if network == "auto" else network
         _check_image_network(kind, image_shape)
         return kind
-    wrong = [
-        f"{role!r}: {factory!r}"
-        for role, factory in network.items()
-        if role not in ROLES or not callable(factory) or isinstance(factory, nn.Module)
-    ]
-    if wrong or not network:
-        raise ValueError(
-            f"The 'network' parameter of BiGANTransformer, where it is a dict, must map one or "
-            f"more of {ROLES} to a class or function that makes a torch.nn.Module, not to a "
-            f"module already made. Got {{{', '.join(wrong)}}} instead."
-        )
+    must = "The 'network' parameter of BiGANTransformer, where it is a dict, must"
+    unknown = [role for role in network if role not in ROLES]
+    if unknown or not network:
+        raise ValueError(f"{must} have one or more of the keys {ROLES}. Got {network!r} instead.")
+    for role, factory in network.items():
+        if isinstance(factory, nn.Module) or not callable(factory):
+            hint = ", a module already made" if isinstance(factory, nn.Module) else ""
+            raise ValueError(
+                f"{must} map {role!r} to a class or function that makes a torch.nn.Module. Got "
+                f"{network!r} instead{hint}."
+            )
     if set(network) != set(ROLES):
         _check_image_network(default, image_shape)
+    for role, factory in network.items():
+        _check_signature(role, factory, image_shape)
     return dict(network)
+
+
+def _check_signature(role: str, factory: Any, image_shape: ImageShape | None) -> None:
+    """Raise TypeError if the factory cannot be called as it will be."""
+    keywords = {"n_features": 0, "latent_dim": 0}
+    if image_shape is not None:
+        keywords["image_shape"] = 0
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # written in C
+        return
+    try:
+        signature.bind(**keywords)
+    except TypeError as error:
+        raise TypeError(
+            f"The 'network' parameter of BiGANTransformer must map {role!r} to a class or function "
+            f"that is called with the keywords {', '.join(keywords)}. Got {factory!r} with the "
+            f"signature {signature}: {error}."
+        ) from error
 
 
 def _check_image_network(network: str, image_shape: ImageShape | None) -> None:
@@ -371,6 +421,12 @@ def _check_image_network(network: str, image_shape: ImageShape | None) -> None:
             f"image_shape=(height, width) or (height, width, channels)."
         )
     if min(image_shape[:2]) < MIN_IMAGE_SIZE:
+        if image_shape[0] < MIN_IMAGE_SIZE <= min(image_shape[1:]):
+            raise ValueError(
+                f"image_shape={image_shape} means {image_shape[0]} x {image_shape[1]} pixels of "
+                f"{image_shape[2]} channels, and network={network!r} needs at least "
+                f"{MIN_IMAGE_SIZE} x {MIN_IMAGE_SIZE} pixels. {_channels_last(image_shape)}"
+            )
         raise ValueError(
             f"network={network!r} needs images of at least {MIN_IMAGE_SIZE} x {MIN_IMAGE_SIZE} "
             f"pixels. Got {image_shape[0]} x {image_shape[1]}; use network='mlp', or a dict of all "
@@ -389,6 +445,16 @@ def checkpoint_place(checkpoint: Any) -> tuple[str | PathLike[str], float]:
             f"checkpoints, above 0, such as ('digits.checkpoint', 60). Got {checkpoint!r} instead."
         )
     return path, float(interval)
+
+
+def _channels_last(image_shape: ImageShape) -> str:
+    """Say how to bring rows of images with their channels first into order."""
+    channels, height, width = image_shape
+    return (
+        f"Channels come last: if they are first in X, use X.reshape(-1, {channels}, {height}, "
+        f"{width}).transpose(0, 2, 3, 1).reshape(len(X), -1) and image_shape=({height}, {width}, "
+        f"{channels})."
+    )
 
 
 def check_unchanged(before: ModelSpec, now: ModelSpec) -> None:

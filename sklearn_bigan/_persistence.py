@@ -1,6 +1,5 @@
 """A fitted net as plain values and numpy arrays, and back."""
 
-import warnings
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
@@ -12,6 +11,7 @@ import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn_bigan._data.standardizer import Standardizer
+from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import float32_by_default
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan._training.net import BiGANNet
@@ -79,13 +79,12 @@ def net_from_state(state: dict[str, Any], estimator_name: str, **settings: Any) 
     for package, current in versions().items():
         saved = state["versions"].get(package)
         if saved != current:
-            warnings.warn(
+            warn(
                 InconsistentVersionWarning(
                     estimator_name=estimator_name,
                     current_sklearn_version=f"{package} {current}",
                     original_sklearn_version=f"{package} {saved}",
-                ),
-                stacklevel=4,
+                )
             )
     weights = dict(state["weights"])
     for name in list(weights):

@@ -1,10 +1,11 @@
 """BiGAN and ALI as a scikit-learn transformer."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
+from functools import wraps
 from numbers import Integral
 from os import PathLike
+from types import MethodType
 from typing import Any, Self, cast
 
 import numpy as np
@@ -15,22 +16,23 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils import Tags, check_array, gen_batches
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from sklearn_bigan import _parameters as parameters
+from sklearn_bigan._data.rows import check_kind
 from sklearn_bigan._data.statistics import ColumnStatistics
 from sklearn_bigan._persistence import net_from_state, net_to_state
+from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import float32_by_default
-from sklearn_bigan._runtime.device import resolve_device
+from sklearn_bigan._runtime.device import check_device_name, resolve_device
 from sklearn_bigan._runtime.distributed import from_first
 from sklearn_bigan._runtime.inference import CHUNK_ROWS
+from sklearn_bigan._training.callbacks import without_live
 from sklearn_bigan._training.checkpoint import Checkpoint, fingerprint
-from sklearn_bigan._training.diagnostics import problems
+from sklearn_bigan._training.diagnostics import problem
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import ModelSpec
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
@@ -39,25 +41,74 @@ from sklearn_bigan.networks.priors import MixturePrior
 # Weight of the discriminator's term in EGBAD's anomaly score.
 EGBAD_WEIGHT = 0.1
 
+# A new row may lie outside the range of a bounded output activation by this share of it, as test
+# rows behind a MinMaxScaler do. Beyond, a step of the preprocessing is probably missing.
+MAX_BEYOND_RANGE = 0.1
 
-def _needs(method: str, parameter: str, value: str, why: str) -> Callable[[Any], bool]:
-    """Return a check for `available_if`: the model was, or will be, made with that value."""
+ALL_EQUAL = (
+    "All rows of X are equal but for rounding: there is nothing to learn, training has ended after "
+    "one epoch, and codes and scores mean nothing. Check how X was made."
+)
 
-    def check(estimator: Any) -> bool:
+
+class _Learned:
+    """An attribute that `fit` sets on the instance; before that, NotFittedError.
+
+    scikit-learn's NotFittedError is an AttributeError, too, so that `hasattr` is False.
+    """
+
+    def __get__(self, estimator: Any, owner: Any = None) -> Any:
+        if estimator is None:
+            return self
+        raise NotFittedError(
+            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with "
+            f"appropriate arguments before using this estimator."
+        )
+
+
+class _AvailableFor:
+    """A method that only a model with one value of a parameter has; else AttributeError says why.
+
+    As `sklearn.utils.metaestimators.available_if`, whose own error does not say why. A fitted model
+    is asked what it was made with, and an unfitted one what it will be made with.
+    """
+
+    def __init__(self, parameter: str, value: str, why: str) -> None:
+        self.parameter, self.value, self.why = parameter, value, why
+
+    def __call__(self, method: Callable[..., Any]) -> Self:
+        self.method = method
+        return self
+
+    def __get__(self, estimator: Any, owner: Any = None) -> Callable[..., Any]:
+        if estimator is None:
+            return self.method
+        name, parameter = self.method.__name__, self.parameter
         if hasattr(estimator, "net_"):
             current = getattr(estimator.net_.spec, parameter)
         else:
-            preset = parameters.PRESETS.get(estimator.method, parameters.PRESETS["auto"])
-            current = getattr(estimator, parameter)
-            current = getattr(preset, parameter) if current == "auto" else current
-            current = parameters.prior_kind(current)
-        if current != value:
+            current = parameters.before_fit(estimator, parameter)
+        if current != self.value:
             raise AttributeError(
-                f"{method} needs {parameter}={value!r}; the codes of {parameter}={current!r} {why}."
+                f"{name} needs {parameter}={self.value!r}; the codes of {parameter}={current!r} "
+                f"{self.why}."
             )
-        return True
+        return MethodType(self.method, estimator)
 
-    return check
+
+def _unweighted(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """Say that rows cannot be weighted, where Python would say that the keyword is unexpected."""
+
+    @wraps(fit)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if "sample_weight" in kwargs:
+            raise TypeError(
+                f"{type(self).__name__}.{fit.__name__} takes no sample_weight: rows cannot be "
+                f"weighted. Leave it out, or repeat rows of X."
+            )
+        return fit(self, *args, **kwargs)
+
+    return checked
 
 
 class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -111,8 +162,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Widths of the mlp's hidden layers, from x to z; G has them in reverse. "auto" is (512, 512)
         from 10,000 rows on, else (256, 256).
     image_shape : None, (height, width) or (height, width, channels), default=None
-        How to read a row of X as an image, flattened with its channels last. The networks "dcgan"
-        and "ali" take images of at least 8 x 8 pixels.
+        How to read a row of X as an image, flattened with its channels last:
+        ``images.reshape(len(images), -1)``, after ``np.moveaxis(images, 1, -1)`` if they come
+        first. The networks "dcgan" and "ali" take images of at least 8 x 8 pixels.
     augmentations : "auto", None or array-like of {"crop", "flip", "color"}, default="auto"
         Data augmentation for images. E encodes two random views of each image and is trained with a
         contrastive loss (NT-Xent [5]_) to give them similar codes: random crops, mirroring, and
@@ -176,9 +228,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     warm_start : bool, default=False
         Whether `fit` continues to train the existing networks. Parameters that shape them must then
         stay as they were.
-    device : str, default="auto"
+    device : str or torch.device, default="auto"
         A torch device such as "cuda:1" or "cpu"; "auto" takes the accelerator that torch finds,
-        else the CPU; see `device_`.
+        else the CPU; see `device_`. A model that is trained further stays on `device_`.
     n_jobs : int or None, default=None
         Number of CPU threads that train the networks, not 0; -1 is all. None is one. Results differ
         by rounding from one number to another, which training amplifies. With 20,000 rows of 784
@@ -202,7 +254,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Called during `fit`, as by `skorch.NeuralNet`. `EpochScoring` needs ``on_train=True``;
         `EarlyStopping` and `Checkpoint` can monitor what `history_` holds; an `LRScheduler`
         replaces the built-in schedule. Callbacks that need a validation set or the loss of a batch
-        are refused.
+        are refused. One that raises KeyboardInterrupt ends the training; Ctrl-C is raised to the
+        caller. Copies and pickles leave out, with a warning, callbacks that hold something that
+        cannot be copied, such as an open file.
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, the order of rows and all draws. Pass an int for the same bits
         in every call. None is different in each call; numpy's global generator is never used.
@@ -287,9 +341,10 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     _parameter_constraints = parameters.CONSTRAINTS
 
-    net_: BiGANNet
-    mean_: np.ndarray
-    n_samples_seen_: int
+    net_: BiGANNet = cast(Any, _Learned())
+    device_: str = cast(Any, _Learned())
+    mean_: np.ndarray = cast(Any, _Learned())
+    n_samples_seen_: int = cast(Any, _Learned())
 
     def __init__(
         self,
@@ -311,7 +366,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         batch_size: int | str = "auto",
         max_epochs: int | str = "auto",
         warm_start: bool = False,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         n_jobs: int | None = None,
         precision: str = "auto",
         compile: bool = False,
@@ -348,6 +403,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     # Training.
 
+    @_unweighted
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on X, from scratch unless `warm_start`.
@@ -372,18 +428,18 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             If a parameter or X is out of range, or if training diverges. As after Ctrl-C, the
             estimator is then as it was before the call.
         TypeError
-            If X is a torch Dataset.
+            If X is no array or data frame, or its dtype is not numeric; or if `sample_weight` is
+            given, since rows cannot be weighted.
 
         Warns
         -----
         ConvergenceWarning
-            If codes or samples have collapsed or diverged, or E and G do not invert each other.
+            If codes or samples have collapsed or diverged, or E and G do not invert each other. If
+            all rows are equal, training ends after one epoch.
         """
-        # What was learned stays, even where warnings are errors.
-        for problem in self._train(X, go_on=self.warm_start, decay=True):
-            warnings.warn(problem, ConvergenceWarning, stacklevel=3)  # whoever called fit
-        return self
+        return self._train(X, go_on=self.warm_start, decay=True)
 
+    @_unweighted
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one pass over X, on top of what was learned before.
@@ -397,7 +453,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            As in `fit`.
+            As in `fit`; with `sample_weight` it raises TypeError, too.
         y : None
             Ignored.
 
@@ -406,11 +462,11 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self : BiGANTransformer
             The estimator, trained further.
         """
-        self._train(X, go_on=True, decay=False)
-        return self
+        self._validate_params()  # scikit-learn does so in the first call only
+        return self._train(X, go_on=True, decay=False)
 
-    def _train(self, X: Any, *, go_on: bool, decay: bool) -> list[str]:
-        """Train a net on X and, if that succeeds, adopt it; return what is wrong with it.
+    def _train(self, X: Any, *, go_on: bool, decay: bool) -> Self:
+        """Train a net on X and, if that succeeds, adopt it; warn if something is wrong with it.
 
         `go_on`: train the existing networks, if there are any. `decay`: X is all there is, as in
         `fit` and not in `partial_fit`.
@@ -421,9 +477,11 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         with float32_by_default():
             found = trial._fit(X, go_on=go_on and hasattr(self, "net_"), decay=decay)
         self.__dict__ = trial.__dict__
-        return found
+        if found:  # what was learned stays, even where warnings are errors
+            warn(found, ConvergenceWarning)
+        return self
 
-    def _fit(self, X: Any, *, go_on: bool, decay: bool) -> list[str]:
+    def _fit(self, X: Any, *, go_on: bool, decay: bool) -> str:
         rows = self._training_rows(X, reset=not go_on)
         statistics = ColumnStatistics.of(rows, type(self).__name__)
         made = self.net_.spec if go_on else None
@@ -431,10 +489,14 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         parameters.check_range(statistics, spec.output_activation)
         if made is not None:
             parameters.check_unchanged(made, spec)
+            check_device_name(self.device)  # it stays on `device_`
         else:
             self.device_ = str(resolve_device(self.device))
         settings = self._settings(len(rows), decay=decay)
         checkpoint = None
+        constant = statistics.is_constant(rows.dtype)
+        if constant:
+            settings["max_epochs"] = min(settings["max_epochs"], 1)
         if go_on:
             self.net_ = self.net_.twin(**settings, warm_start=True)
         else:
@@ -446,13 +508,20 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.net_ = self._new_net(rows, spec, statistics, seed, settings)
         self._count(statistics, add=go_on and not decay)
 
-        source = self.net_.get_dataset(rows)
-        if not decay:
-            self.net_.partial_fit(source)
-            return []
         n_before = self.n_iter_ if go_on else 0
-        self.net_.fit(source, checkpoint=checkpoint)
-        return problems(self.net_.diagnose(source)) if self.n_iter_ > n_before else []
+        source = self.net_.get_dataset(rows)
+        if decay:
+            self.net_.fit(source, checkpoint=checkpoint)
+        else:
+            self.net_.partial_fit(source)
+        if self.n_iter_ == n_before or (go_on and not decay):
+            return ""
+        if constant:
+            return ALL_EQUAL
+        if not decay:
+            return ""
+        usual_rate = parameters.usual_learning_rate(self, len(rows))
+        return problem(self.net_.diagnose(source), self.net_.lr, usual_rate)
 
     def _settings(self, n_rows: int, *, decay: bool) -> dict[str, Any]:
         """Return how the net is trained, as `BiGANNet` takes it."""
@@ -512,12 +581,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _training_rows(self, X: Any, reset: bool) -> np.ndarray:
         """Return X as numeric rows; a memory map as it is. Its values are checked later."""
-        if isinstance(X, Dataset):
-            raise TypeError(
-                f"X must be an array, a data frame or a memory map of shape (n_samples, "
-                f"n_features). Got a torch Dataset, {type(X).__name__}; pass its rows as an "
-                f"array or np.memmap, or piece by piece to partial_fit."
-            )
+        check_kind(X)
         if isinstance(X, np.memmap):
             validate_data(self, X[:2], reset=reset, ensure_min_samples=2)
             return X
@@ -537,11 +601,15 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         -------
         Z : ndarray of shape (n_samples, n_columns), dtype float32
             Row i depends on X[i] alone. `features` says what the columns are.
+
+        Warns
+        -----
+        UserWarning
+            If X lies outside the range of `output_activation_` by more than a tenth of it, as all
+            methods that take X do.
         """
         X = self._rows(X)
-        features = self.features
-        if features not in parameters.FEATURES:  # it may have been set since fit
-            self._validate_params()
+        features = parameters.features(self)
         encoder = self.net_.module_.averaged.encoder
         if features == "latent":
             return self.net_.map_rows(encoder, X)
@@ -571,14 +639,12 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         names = super().get_feature_names_out(input_features)
         hidden = self.net_.module_.averaged.encoder.feature_names
-        if self.features != "latent" and hidden is not None:
+        if parameters.features(self) != "latent" and hidden is not None:
             prefix = type(self).__name__.lower()
             names[-len(hidden) :] = [f"{prefix}_{name}" for name in hidden]
         return names
 
-    @available_if(
-        _needs("posterior_moments", "posterior", "gaussian", "have no standard deviation")
-    )
+    @_AvailableFor("posterior", "gaussian", "have no standard deviation")
     def posterior_moments(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of q(z | x); only with a Gaussian posterior.
 
@@ -601,7 +667,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         both = self.net_.map_rows(moments, X)
         return both[:, : encoder.latent_dim], both[:, encoder.latent_dim :]
 
-    @available_if(_needs("predict_cluster", "prior", "mixture", "have no clusters"))
+    @_AvailableFor("prior", "mixture", "have no clusters")
     def predict_cluster(self, X: Any) -> np.ndarray:
         """Return the cluster of the prior that each row's code lies in; only with a mixture prior.
 
@@ -642,11 +708,12 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             With ``features="hidden"``: G maps codes, not hidden features.
         """
         check_is_fitted(self)
-        if self.features == "hidden":
+        if parameters.features(self) == "hidden":
             raise ValueError(
                 "inverse_transform needs codes, which features='hidden' leaves out: the generator "
                 "maps z, not hidden features. Use features='latent' or features='all'."
             )
+        check_kind(Z, "Z")
         Z = check_array(Z, input_name="Z")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
@@ -816,7 +883,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         names = encoder.feature_names
         n_hidden = encoder.n_hidden if names is None else len(names)
         widths = {"latent": encoder.latent_dim, "hidden": n_hidden}
-        return widths.get(self.features, sum(widths.values()))
+        return widths.get(parameters.features(self), sum(widths.values()))
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         shown = super().__repr__(N_CHAR_MAX)
@@ -832,10 +899,21 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _rows(self, X: Any) -> np.ndarray:
         """Return X as finite rows of any numeric dtype; they are converted chunk by chunk later."""
         # scikit-learn's validation takes longer than the encoder takes for one row.
-        if self._is_valid(X):
-            return X
-        check_is_fitted(self)
-        return validate_data(self, X, reset=False)
+        if not self._is_valid(X):
+            check_is_fitted(self)
+            check_kind(X)
+            X = validate_data(self, X, reset=False)
+        bounds = OUTPUT_RANGES[self.output_activation_]
+        if bounds is not None:
+            least, most = np.minimum.reduce(X, axis=None), np.maximum.reduce(X, axis=None)
+            margin = MAX_BEYOND_RANGE * (bounds[1] - bounds[0])
+            if least < bounds[0] - margin or most > bounds[1] + margin:
+                warn(
+                    f"X has values from {least:g} to {most:g}, but the model was trained on rows "
+                    f"in [{bounds[0]:g}, {bounds[1]:g}], the range of output_activation="
+                    f"{self.output_activation_!r}. Scale X as the training data were scaled."
+                )
+        return X
 
     def _is_valid(self, X: Any) -> bool:
         """Return whether X is certainly an array of finite floats as wide as in `fit`."""
@@ -851,6 +929,13 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
+        shared = [self, vars(self).get("net_")]
+        state["callbacks"], left_out = without_live(self.callbacks, shared)
+        if left_out:
+            warn(
+                f"The copy or file leaves out the callbacks {', '.join(left_out)}, which hold "
+                f"something that cannot be copied, such as an open file or a lock."
+            )
         if "net_" in state:
             state["net_"] = net_to_state(state["net_"])
         return state
@@ -862,11 +947,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         try:
             resolve_device(self.device_)
         except ValueError:
-            warnings.warn(
+            warn(
                 f"This model was trained on {self.device_!r}, which is not available on this "
-                f"machine; loading on the CPU.",
-                UserWarning,
-                stacklevel=2,
+                f"machine; loading on the CPU."
             )
             self.device_ = "cpu"
         self.net_ = net_from_state(

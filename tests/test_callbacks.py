@@ -1,9 +1,15 @@
 """skorch's stock callbacks do what skorch says, and watching a training does not change it."""
 
+import copy
+import pickle
+import signal
+import threading
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
-from factories import equal, small, table, weights
+from factories import METHODS, BodyWithBatchNorm, equal, small, table, weights
 from sklearn.base import clone
 from skorch.callbacks import (
     BatchScoring,
@@ -11,6 +17,7 @@ from skorch.callbacks import (
     Checkpoint,
     EarlyStopping,
     EpochScoring,
+    Freezer,
     GradientNormClipping,
     LRScheduler,
     PassthroughScoring,
@@ -239,6 +246,91 @@ def test_a_callback_may_stop_training_anywhere(point, number, n_epochs, n_update
     assert np.isfinite(fitted.transform(X)).all()
 
 
+class Interrupt(Stop):
+    """Presses Ctrl-C in place of raising KeyboardInterrupt."""
+
+    def initialize(self):
+        def interrupt(*args, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+
+        setattr(self, self.point, interrupt)
+        return self
+
+
+POINTS = ["on_train_begin", "on_epoch_begin", "on_batch_begin", "on_grad_computed", "on_batch_end",
+          "on_epoch_end", "on_train_end"]  # fmt: skip
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_ctrl_c_inside_a_callback_is_no_way_to_stop_training(point):
+    handler, fitted = signal.getsignal(signal.SIGINT), small().fit(X)
+    before = fitted.net_
+    with pytest.raises(KeyboardInterrupt):
+        fitted.set_params(callbacks=[Interrupt(point)]).fit(X)
+    assert fitted.net_ is before
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+class Reraise(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt("after cleaning up") from interrupt
+
+
+def test_ctrl_c_that_a_callback_raises_again_is_one():
+    with pytest.raises(KeyboardInterrupt, match="after cleaning up"):
+        small(callbacks=[Reraise()]).fit(X)
+
+
+def test_a_callback_may_stop_training_after_a_signal_that_the_users_handler_takes():
+    class StopAtEndOfEpoch(Callback):
+        def on_batch_end(self, net, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+
+        def on_epoch_end(self, net, **kwargs):
+            if received:
+                raise KeyboardInterrupt
+
+    def handler(number, frame):
+        received.append(number)
+
+    received, before = [], signal.signal(signal.SIGINT, handler)
+    try:
+        fitted = small(**SETTINGS, callbacks=[StopAtEndOfEpoch()], max_epochs=3).fit(X)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert fitted.n_iter_ == 1
+    assert received == 4 * [signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_handler_set_during_training_stays_in_place(number):
+    class Handle(Callback):
+        def on_train_begin(self, net, **kwargs):
+            signal.signal(number, handler)
+
+    def handler(number, frame):
+        """Do nothing."""
+
+    before = signal.getsignal(number)
+    try:
+        small(callbacks=[Handle()]).fit(X)
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_callback_may_stop_training_in_another_thread():
+    fitted = small(callbacks=[Stop("on_epoch_end")], max_epochs=3)
+    thread = threading.Thread(target=fitted.fit, args=(X,))
+    thread.start()
+    thread.join()
+    assert fitted.n_iter_ == 1
+
+
 def test_gradients_can_be_clipped():
     class Norm(Callback):
         def on_grad_computed(self, net, named_parameters, **kwargs):
@@ -248,6 +340,75 @@ def test_gradients_can_be_clipped():
     norms = []
     small(**SETTINGS, callbacks=[GradientNormClipping(0.1), Norm()]).fit(X)
     np.testing.assert_allclose(norms, 0.1, rtol=1e-3)  # without, all are above
+
+
+ROLES = ("encoder", "generator", "discriminator")
+
+
+@pytest.mark.parametrize("roles", [*ROLES, ROLES[:2], ROLES], ids=str)
+@pytest.mark.parametrize("network", ["auto", {"discriminator": BodyWithBatchNorm}], ids=str)
+@pytest.mark.parametrize("method", METHODS)
+def test_whole_networks_can_be_frozen(method, network, roles):
+    frozen = [roles] if isinstance(roles, str) else list(roles)
+    settings = SETTINGS | {"method": method, "network": network}
+    freezer = Freezer([f"{role}.*" for role in frozen])
+    module = small(**settings, callbacks=[freezer]).fit(X).net_.module_
+    start = small(**settings, max_epochs=0).fit(X).net_.module_
+    for role in frozen:
+        assert equal(weights(start.get_submodule(role)), module.get_submodule(role)), role
+    # The discriminator's logit starts at 0: while it is frozen, E and G learn from terms alone.
+    if "discriminator" not in frozen:
+        assert not equal(weights(start.discriminator), module.discriminator)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_network_can_be_frozen_after_some_epochs(compile):
+    class Keep(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            kept.append(weights(net.module_.encoder))
+
+    kept = []
+    callbacks = [Keep(), Freezer("encoder.*", at=3)]
+    small(**SETTINGS, compile=compile, callbacks=callbacks, max_epochs=4).fit(X)
+    same = [all(map(torch.equal, *pair)) for pair in pairwise(kept)]
+    assert same == [False, True, True]
+
+
+# Callbacks that hold something live.
+
+
+class Log(Callback):
+    """Writes to an open file, which cannot be copied."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def on_epoch_end(self, net, **kwargs):
+        self.file.write(f"{len(net.history)}\n")
+
+
+@pytest.mark.parametrize("live", [Log, lambda file: TensorBoard(threading.Lock())])
+def test_a_copy_leaves_out_what_cannot_be_copied_and_says_so(live, tmp_path):
+    with (tmp_path / "log").open("w") as file:
+        callback = live(file)
+        fitted = small().fit(X).set_params(callbacks=[Record(), ("live", callback)])
+        for copied in (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):
+            name = type(callback).__name__
+            with pytest.warns(UserWarning, match=f"leaves out the callbacks {name}") as caught:
+                other = copied(fitted)
+            assert [warning.filename for warning in caught] == [__file__]
+            assert [type(kept) for kept in other.callbacks] == [Record]
+            np.testing.assert_array_equal(other.transform(X), fitted.transform(X))
+            assert fitted.callbacks[1] == ("live", callback)
+            other.partial_fit(X)
+
+
+def test_a_callback_that_knows_the_estimator_is_copied_with_it():
+    fitted = small(callbacks=[Record()]).fit(X)
+    fitted.callbacks[0].values = ()
+    fitted.callbacks[0].estimator, fitted.callbacks[0].net = fitted, fitted.net_
+    other = copy.deepcopy(fitted)
+    assert other.callbacks[0].estimator is other
 
 
 # The learning rate.
@@ -314,6 +475,23 @@ def test_callbacks_that_cannot_work_are_refused_with_an_alternative(callback, sa
     with pytest.raises(ValueError, match=said):
         fitted.set_params(callbacks=[callback]).fit(X)
     assert fitted.net_ is before
+
+
+@pytest.mark.parametrize(
+    "item",
+    [3, "early", None, len, object(), ("a",), ("a", 3), (Callback(), "a"), ["a", "b", "c"], int],
+    ids=range(10),
+)
+@pytest.mark.parametrize("way", ["fit", "partial_fit"])
+def test_what_is_no_callback_is_named_with_the_rule(item, way):
+    fitted = small(**SETTINGS).fit(X)
+    fitted.set_params(callbacks=[Record(), item])
+    with pytest.raises(
+        TypeError, match=r"The 'callbacks' parameter .* skorch\.callbacks"
+    ) as raised:
+        getattr(fitted, way)(X)
+    assert f"Got {item!r} at position 1" in str(raised.value)
+    assert fitted.n_iter_ == 2
 
 
 def test_the_alternatives_work(tmp_path):

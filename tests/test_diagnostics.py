@@ -5,6 +5,9 @@ import pytest
 import torch
 from factories import small
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -15,7 +18,7 @@ from sklearn_bigan._training.diagnostics import (
     Diagnostics,
     diagnose,
     distances,
-    problems,
+    problem,
 )
 from sklearn_bigan.networks.priors import NormalPrior
 
@@ -51,7 +54,7 @@ def test_networks_that_invert_each_other_have_no_problems():
     for name in ("code_spread", "least_code_spread", "sample_spread"):
         assert found[name] == pytest.approx(1, abs=0.15)  # standard error 0.04 a component
     assert found["coverage"] > 0.9  # 0.97 expected, Naeem et al. 2020
-    assert not problems(found_by(lambda x: x, lambda z: z))
+    assert not problem(found_by(lambda x: x, lambda z: z), *RATES)
 
 
 def test_each_metric_is_what_its_name_says():
@@ -96,9 +99,10 @@ def test_rows_of_few_kinds_are_covered_by_samples_near_them():
 def test_rows_that_are_all_alike_have_no_values():
     found = found_by(lambda x: x, lambda z: z, torch.ones(20, 3))
     assert all(value.isnan() for value in found)
-    assert not problems(found)
+    assert not problem(found, *RATES)
 
 
+RATES = (2e-3, 2e-3)
 HEALTHY = {
     "reconstruction_ratio": 0.1,
     "code_spread": 0.8,
@@ -121,10 +125,58 @@ HEALTHY = {
     ],
 )
 def test_each_problem_has_its_message(bad, said):
-    (found,) = problems(Diagnostics(*map(torch.tensor, (HEALTHY | bad).values())))
+    found = problem(diagnostics(**bad), *RATES)
     with pytest.raises(Warning, match=said):
         raise Warning(found)
     assert "Lower" in found or "Raise" in found or "raise" in found
+
+
+def diagnostics(**bad: float) -> Diagnostics:
+    return Diagnostics(*map(torch.tensor, (HEALTHY | bad).values()))
+
+
+BAD = {"code_spread": 0.02, "coverage": 0.0, "reconstruction_ratio": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("rate", "begins", "ends"),
+    [
+        (1.0, "learning_rate=1 is probably too high: 'auto' is 0.002. ", " Lower learning_rate."),
+        (1e-6, "learning_rate=1e-06 is probably too low: 'auto' is 0.00", " Raise learning_rate."),
+        (1e-2, "The encoder has collapsed", "Raise cycle_weight, or lower consistency_weight."),
+    ],
+)
+def test_several_problems_make_one_message_with_one_remedy(rate, begins, ends):
+    found = problem(diagnostics(**BAD), rate, 2e-3)
+    assert found.startswith(begins)
+    assert found.endswith(ends)
+    for symptom in ("encoder has collapsed", "generator has collapsed", "do not invert"):
+        assert symptom in found
+
+
+def test_a_training_that_has_diverged_is_not_said_to_be_too_short():
+    found = problem(diagnostics(**BAD | {"sample_spread": 50.0}), *RATES)
+    assert "has diverged" in found
+    assert "longer" not in found
+
+
+def test_an_unusual_learning_rate_that_does_no_harm_is_no_problem():
+    assert not problem(diagnostics(), 1.0, 2e-3)
+
+
+@pytest.mark.parametrize("learning_rate", [1e-6, 1.0, 10.0, 1e6])
+def test_the_remedy_for_an_unusual_learning_rate_helps(small_digits, learning_rate):
+    model = small(learning_rate=learning_rate, max_epochs=40)
+    if learning_rate < 100:
+        with pytest.warns(ConvergenceWarning, match="learning_rate=.* is probably too") as caught:
+            model.fit(small_digits)
+        assert len(caught) == 1
+    else:
+        with pytest.raises(ValueError, match="Lower learning_rate"):
+            model.fit(small_digits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.set_params(learning_rate="auto").fit(small_digits)
 
 
 def test_a_sound_training_is_silent(small_digits):
@@ -157,9 +209,21 @@ def test_a_training_that_went_wrong_says_so(small_digits, parameters, said):
 
 
 def test_the_warning_points_at_the_caller(small_digits):
-    with pytest.warns(ConvergenceWarning) as caught:
-        small(max_epochs=1, learning_rate=1e-7).fit(small_digits)
-    assert {warning.filename for warning in caught} == {__file__}
+    model = small(max_epochs=1, learning_rate=1e-7)
+    pipeline = make_pipeline(StandardScaler(), model)
+    calls = {
+        "fit": lambda: model.fit(small_digits),
+        "fit_transform": lambda: model.fit_transform(small_digits),
+        "pipeline": lambda: pipeline.fit(small_digits),
+        "nested": lambda: make_pipeline(pipeline, StandardScaler()).fit_transform(small_digits),
+        "search": lambda: cross_val_score(pipeline, small_digits, cv=2),
+    }
+    for name, call in calls.items():
+        with pytest.warns(ConvergenceWarning) as caught:
+            call()
+        assert {warning.filename for warning in caught} == {__file__}, name
+        lines = {warning.lineno for warning in caught}
+        assert lines == {call.__code__.co_firstlineno}, name
 
 
 def test_an_untrained_model_and_a_piece_of_data_are_not_judged(small_digits):

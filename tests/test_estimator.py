@@ -166,7 +166,7 @@ def test_methods_that_need_a_kind_of_model_exist_for_it_only(
     fitted = small(**without).fit(small_digits).set_params(**with_it)
     with pytest.raises(AttributeError) as raised:
         getattr(fitted, method)
-    assert f"{method} needs p" in str(raised.value.__cause__)
+    assert f"{method} needs p" in str(raised.value)
     assert hasattr(small(**with_it).fit(small_digits).set_params(**without), method)
 
 

@@ -37,6 +37,10 @@ def test_warm_start_goes_on_and_a_plain_fit_starts_anew(fitted, small_digits):
     np.testing.assert_allclose(longer.mean_, small_digits[:50].mean(axis=0), atol=1e-6)
 
 
+def another(n_features, latent_dim):
+    return torch.nn.Linear(n_features, 8)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -47,7 +51,7 @@ def test_warm_start_goes_on_and_a_plain_fit_starts_anew(fitted, small_digits):
         {"prior": 5},
         {"hidden_layer_sizes": (16,)},
         {"output_activation": "identity"},
-        {"network": {"encoder": torch.nn.Linear}},
+        {"network": {"encoder": another}},
         {"image_shape": (8, 8)},
     ],
     ids=lambda change: next(iter(change)),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import assert_all_finite, gen_batches
@@ -92,6 +92,12 @@ class ColumnStatistics:
             np.maximum(self.maximum, other.maximum),
         )
 
+    def is_constant(self, dtype: np.dtype[Any]) -> bool:
+        """Return whether all rows, of that dtype, are equal but for round-off."""
+        eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+        round_off = max(ROUND_OFF, eps) * np.abs(self.mean)
+        return bool((np.sqrt(self.variance) <= round_off).all())
+
     def standardizer(self, X: np.ndarray, *, bounded: bool, shared: bool) -> Standardizer:
         """Return what brings the rows of X, whose statistics these are, to the networks' units.
 
@@ -104,7 +110,7 @@ class ColumnStatistics:
         if max(-self.minimum.min(), self.maximum.max()) > FLOAT32_MAX:
             raise ValueError(TOO_LARGE)
         std = math.sqrt(self.variance.mean())
-        constant = std <= ROUND_OFF * np.abs(self.mean).max()
+        constant = self.is_constant(X.dtype)
         if not constant and not MIN_STD <= std <= MAX_STD:
             raise ValueError(
                 f"The root of the mean variance of X's columns must be in [{MIN_STD:g}, "

@@ -12,6 +12,8 @@ the ratio is -exp(t) for encoder pairs and -exp(-t) for generator pairs: a gradi
 weighted by how certain D is.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
@@ -70,25 +72,42 @@ def backward_both_players(
     `logits`, (n + m,), are D's for n encoder pairs, then for m generator pairs. `z_hat` and `x_hat`
     are E(x), (n, latent_dim), and G(z), (m, n_features), as D was given them: tensors used for
     nothing else. `z_hat` is None where D sees no codes. `terms`, a scalar or None, is what E and G
-    minimise beside the adversarial loss.
+    minimise beside the adversarial loss. Weights that do not require a gradient get none: a
+    callback may have frozen them, up to whole networks.
     """
     m = len(x_hat)
     n = len(logits) - m
     of_d, of_eg = logit_gradients(*torch.split(logits.detach(), [n, m]))
-    tensors = [logits] if terms is None else [logits, terms]
     if bigan.discriminator.row_independent:
         smallest = MIN_GRADIENT / n
         of_d = torch.where(of_d.abs() < smallest, smallest, of_d)
         ratio = (of_eg / of_d).unsqueeze(1)
-        if z_hat is not None:
-            z_hat.register_hook(lambda gradient: ratio[:n] * gradient)  # type: ignore[no-untyped-call]
-        x_hat.register_hook(lambda gradient: ratio[n:] * gradient)  # type: ignore[no-untyped-call]
-        torch.autograd.backward(tensors, [of_d, None][: len(tensors)])
+        for pairs, part in ((z_hat, ratio[:n]), (x_hat, ratio[n:])):
+            if pairs is not None and pairs.requires_grad:
+                pairs.register_hook(partial(torch.mul, part))  # type: ignore[no-untyped-call]
+        _backward(logits, of_d, terms)
     else:
-        of_discriminator = _learnable(bigan.discriminator)
-        others = _learnable(bigan.encoder) + _learnable(bigan.generator)
-        torch.autograd.backward(logits, of_d, retain_graph=True, inputs=of_discriminator)
-        torch.autograd.backward(tensors, [of_eg, None][: len(tensors)], inputs=others)
+        _backward(logits, of_d, None, _learnable(bigan.discriminator), retain_graph=True)
+        _backward(logits, of_eg, terms, _learnable(bigan.encoder) + _learnable(bigan.generator))
+
+
+def _backward(
+    logits: Tensor,
+    gradient: Tensor,
+    terms: Tensor | None,
+    inputs: list[nn.Parameter] | None = None,
+    *,
+    retain_graph: bool = False,
+) -> None:
+    """Go back from what depends on a weight that is trained, to the `inputs`; None: to all."""
+    roots = [
+        (root, of_root)
+        for root, of_root in ((logits, gradient), (terms, None))
+        if root is not None and root.requires_grad
+    ]
+    if roots and (inputs is None or inputs):
+        tensors, gradients = zip(*roots, strict=True)
+        torch.autograd.backward(tensors, gradients, retain_graph=retain_graph, inputs=inputs)
 
 
 def _learnable(network: nn.Module) -> list[nn.Parameter]:

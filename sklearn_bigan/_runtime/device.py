@@ -5,8 +5,8 @@ import os
 import torch
 
 
-def resolve_device(device: str) -> torch.device:
-    """Return the device that `"auto"` or a string names; ValueError if torch cannot use it here."""
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device that `"auto"` or a name means; ValueError if torch cannot use it here."""
     if device == "auto":
         available = torch.accelerator.is_available()
         accelerator = torch.accelerator.current_accelerator() if available else None
@@ -19,13 +19,24 @@ def resolve_device(device: str) -> torch.device:
         return torch.device(accelerator.type, int(local_rank) % torch.accelerator.device_count())
     try:
         resolved = torch.device(device)
-        torch.empty(1, device=resolved)
+        torch.zeros(1, device=resolved).item()  # which "meta" has not
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"The 'device' parameter must be 'auto' or a device that torch can use on this "
             f"machine. Got {device!r}; 'auto' would take {resolve_device('auto').type!r} here."
         ) from error
     return resolved
+
+
+def check_device_name(device: str | torch.device) -> None:
+    """Raise ValueError if no machine has such a device, be it on this one or not."""
+    try:
+        if device != "auto":
+            torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"The 'device' parameter must be 'auto' or the name of a torch device. Got {device!r}."
+        ) from error
 
 
 def has_bfloat16_units(device: torch.device) -> bool:

@@ -1,10 +1,12 @@
 """Which of skorch's callbacks mean something in an adversarial training."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
 from skorch.callbacks import (
     BatchScoring,
+    Callback,
     EarlyStopping,
     EpochScoring,
     LRScheduler,
@@ -18,7 +20,16 @@ def has_scheduler(callbacks: Iterable[Any]) -> bool:
 
 
 def check_callbacks(callbacks: Iterable[Any]) -> None:
-    """Raise ValueError for callbacks that cannot do here what skorch says they do."""
+    """Raise TypeError for what is no callback, ValueError for one that cannot work here."""
+    callbacks = list(callbacks)
+    for position, item in enumerate(callbacks):
+        if not _is_callback(item):
+            raise TypeError(
+                f"The 'callbacks' parameter of BiGANTransformer must be None or a list of skorch "
+                f"callbacks: instances or subclasses of skorch.callbacks.Callback, or pairs (name, "
+                f"callback). Got {item!r} at position {position}; to call a function of your own, "
+                f"write a subclass with a method such as on_epoch_end(self, net, **kwargs)."
+            )
     for callback in _instances(callbacks):
         name = type(callback).__name__
         if isinstance(callback, BatchScoring | PassthroughScoring):
@@ -55,6 +66,33 @@ def check_callbacks(callbacks: Iterable[Any]) -> None:
                 f"has one for each player. Use another metric of history_, such as "
                 f"{name}(monitor='reconstruction_ratio')."
             )
+
+
+def without_live(callbacks: Any, shared: Iterable[Any]) -> tuple[Any, list[str]]:
+    """Return the callbacks that can be copied, and the names of those left out.
+
+    What holds an open file, a lock or a connection cannot be copied. `shared` are objects that need
+    no copy. A value that is no list is returned as it is.
+    """
+    if not isinstance(callbacks, list):
+        return callbacks, []
+    kept, left_out = [], []
+    for item in callbacks:
+        try:
+            copy.deepcopy(item, {id(one): one for one in shared})
+            kept.append(item)
+        except TypeError:  # Python's "cannot pickle '_io.TextIOWrapper' object"
+            callback = item[1] if isinstance(item, tuple | list) and len(item) == 2 else item
+            left_out.append(type(callback).__name__)
+    return (kept if left_out else callbacks), left_out
+
+
+def _is_callback(item: Any) -> bool:
+    if isinstance(item, tuple | list):
+        if len(item) != 2 or not isinstance(item[0], str):
+            return False
+        item = item[1]
+    return isinstance(item, Callback) or (isinstance(item, type) and issubclass(item, Callback))
 
 
 def _instances(callbacks: Iterable[Any]) -> list[Any]:

@@ -7,7 +7,6 @@ the data and the parameters is computed again: blocks, nearest-neighbour graphs,
 
 import json
 import time
-import warnings
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from os import PathLike
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from sklearn_bigan._data.batches import Batch, Batches, Place
 from sklearn_bigan._data.source import advise_dontneed
+from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import default_states, set_default_states
 from sklearn_bigan._runtime.files import read_arrays, write_arrays
 
@@ -144,11 +144,10 @@ class Checkpoint:
         try:
             write_arrays(self.path, arrays, header)
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"The checkpoint {str(self.path)!r} could not be written: {error}. Training "
                 f"continues.",
                 RuntimeWarning,
-                stacklevel=2,
             )
         self.last = time.monotonic()
 

@@ -20,6 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from sklearn_bigan._data.batches import Batch
 from sklearn_bigan._data.draws import map_tensors, tensors
+from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import default_generators_seeded
 from sklearn_bigan.networks.bigan import BiGAN
 
@@ -52,12 +53,11 @@ class CompiledStep:
             try:
                 self.compiled = self._compile(batch)
             except Exception as error:  # whatever torch's compiler, or that of C++, may raise
-                warnings.warn(
+                warn(
                     f"compile=True: a training step could not be compiled; training continues "
                     f"without, more slowly: {type(error).__name__}: {error}. On the CPU torch "
                     f"needs a C++ compiler.",
                     RuntimeWarning,
-                    stacklevel=2,
                 )
         if self.compiled is None:
             return self.backward(batch)

@@ -5,7 +5,6 @@ host needs to launch it. A graph launches them all at once: the same kernels on 
 with the same bits.
 """
 
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from sklearn_bigan._data.batches import Batch
 from sklearn_bigan._data.draws import map_tensors, tensors
+from sklearn_bigan._runtime.caller import warn
 
 # Steps before one is recorded. Libraries initialise themselves in the first, and recording takes as
 # long as about ten: small pieces passed to `partial_fit` are not recorded.
@@ -102,9 +102,8 @@ class CUDAGraphStep:
         self.failed = True
         for weight in self.weights:
             weight.grad = None
-        warnings.warn(
+        warn(
             f"A training step could not be recorded as a CUDA graph; training continues without "
             f"it, more slowly: {error}. If memory ran out, lower batch_size.",
             RuntimeWarning,
-            stacklevel=2,
         )

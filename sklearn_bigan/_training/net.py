@@ -1,7 +1,6 @@
 """The training: a skorch net whose step updates two players at once."""
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -21,6 +20,7 @@ from sklearn_bigan._data.standardizer import Standardizer, as_float32
 from sklearn_bigan._objectives.bigan import BiGANObjective
 from sklearn_bigan._objectives.latent_regression import LatentRegressionObjective
 from sklearn_bigan._runtime import distributed
+from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import (
     Stream,
     child_seed,
@@ -30,6 +30,7 @@ from sklearn_bigan._runtime.determinism import (
     generator_on,
 )
 from sklearn_bigan._runtime.inference import MULTIPLE, map_chunks, smallest_exact_multiple
+from sklearn_bigan._runtime.interrupts import is_interrupt, marking_interrupts
 from sklearn_bigan._training.averaging import (
     STATISTICS_BATCHES,
     MovingAverage,
@@ -222,7 +223,12 @@ class BiGANNet(NeuralNet):
             if self.spec.has_private_randomness
             else default_generators_seeded(self._seed(Stream.DROPOUT) + rank, source.device)
         )
-        with float32_by_default(), deterministic(self.config.n_threads), dropout:
+        with (
+            float32_by_default(),
+            deterministic(self.config.n_threads),
+            dropout,
+            marking_interrupts(),
+        ):
             if not self.history:
                 self._check_own_bodies(source)
             try:
@@ -275,7 +281,7 @@ class BiGANNet(NeuralNet):
         datasets = {"dataset_train": source, "dataset_valid": None}
         batches = self.get_iterator(source, training=True)
         average = MovingAverage(self.module_, self.config.ema_decay)
-        backward = self._backward(source.device, batches.n_rows)
+        weights, learning = self.module_.trained_parameters(), None
         probe_seed = self._seed(Stream.DIAGNOSTICS)
         probe = source.sample(PROBE_ROWS, probe_seed)
         n_steps, first = epochs * len(batches), self.n_updates_
@@ -286,6 +292,11 @@ class BiGANNet(NeuralNet):
 
         for n_epochs in range(n_before, epochs):
             self.notify("on_epoch_begin", **datasets)
+            before, learning = learning, [weight.requires_grad for weight in weights]
+            if (
+                learning != before
+            ):  # at first, and where a callback has frozen weights or freed some
+                backward = self._backward(source.device, batches.n_rows)
             self.module_.train()
             for n_rows in means.sizes:  # of batches before the checkpoint
                 self.history.new_batch()
@@ -343,11 +354,10 @@ class BiGANNet(NeuralNet):
         if self.config.compile and fixed and self.spec.has_private_randomness:
             backward = CompiledStep(backward, self.module_, n_rows)
         elif self.config.compile:
-            warnings.warn(
+            warn(
                 "compile=True has no effect: only network='mlp' and 'dcgan' can be compiled, in "
                 "one process. Training continues without.",
                 RuntimeWarning,
-                stacklevel=2,
             )
         if device.type == "cuda" and fixed:
             weights = self.module_.trained_parameters()
@@ -416,6 +426,8 @@ class BiGANNet(NeuralNet):
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as stop:
+            if is_interrupt(stop):
+                raise
             raise StopTraining from stop
 
     @property
