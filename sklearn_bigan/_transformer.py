@@ -173,8 +173,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         "color") with `image_shape` and ``method="auto"``; add "flip" where mirror images are of the
         same class. None turns augmentation off.
     output_activation : {"auto", "identity", "sigmoid", "tanh"}, default="auto"
-        Range of G: unbounded, [0, 1] or [-1, 1]. X must lie in it. "auto" is "sigmoid" if the
-        smallest value of X is 0 and the largest 1, else "identity"; see `output_activation_`. With
+        Range of G: unbounded, [0, 1] or [-1, 1]. X must lie in it, or outside by a thousandth of
+        its width, for rounding. "auto" is "sigmoid" if the smallest value of X is 0 and the largest
+        1, rounding aside, else "identity"; see `output_activation_`. With
         "identity", X is centred and divided by one common scale, so that neither its unit nor its
         origin matters. In a table, a column whose standard deviation is more than three times the
         median is scaled down to three times the median, and outliers are squashed smoothly: for
@@ -684,8 +685,13 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         X = self._rows(X)
         encoder = self.net_.module_.averaged.encoder
         prior = cast(MixturePrior, encoder.prior)
-        clusters = self.net_.map_rows(lambda x: prior.cluster(encoder(x)).unsqueeze(1), X)
-        return clusters.ravel().astype(np.int64)
+
+        def cluster(x: Tensor) -> Tensor:
+            z = encoder(x)
+            finite = z.isfinite().all(1, keepdim=True)
+            return torch.where(finite, prior.cluster(z).unsqueeze(1), torch.nan)
+
+        return self.net_.map_rows(cluster, X).ravel().astype(np.int64)
 
     # Generation.
 
@@ -699,8 +705,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features_in_), dtype float32
-            One generated row for each code.
+        X : ndarray of shape (n_samples, n_features_in_), dtype float32 or float64
+            One generated row for each code. float64 only where float32 would round a column of X
+            by more than a thousandth of the unit it is learned in, as it does seconds since 1970.
 
         Raises
         ------
@@ -743,8 +750,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features_in_), dtype float32
-            The generated rows.
+        X : ndarray of shape (n_samples, n_features_in_), dtype float32 or float64
+            The generated rows; the dtype is that of `inverse_transform`.
         """
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or int(n_samples) < 1:
@@ -785,15 +792,15 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         Returns
         -------
-        X_hat : ndarray of shape (n_samples, n_features), dtype float32
-            Equal to X where G inverts E.
+        X_hat : ndarray of shape (n_samples, n_features), dtype float32 or float64
+            Equal to X where G inverts E. The dtype is that of `inverse_transform`.
         """
-        return self._reconstruct(self._rows(X), np.float32)
+        return self._reconstruct(self._rows(X))
 
-    def _reconstruct(self, X: np.ndarray, dtype: Any) -> np.ndarray:
+    def _reconstruct(self, X: np.ndarray) -> np.ndarray:
         used = self.net_.module_.averaged
         x_hat = self.net_.map_rows(lambda x: used.generator(used.encoder(x)), X)
-        return self.net_.standardizer.inverse_transform(x_hat, dtype)
+        return self.net_.standardizer.inverse_transform(x_hat)
 
     def _generate(self, Z: np.ndarray) -> np.ndarray:
         """Return G(Z) in the units of X."""
@@ -805,8 +812,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def score(self, X: Any, y: Any = None) -> float:
         """Return the share of the variation of X that G(E(X)) explains; comparable with PCA's.
 
-        1 - sum (x - G(E(x)))^2 / sum (x - mean_)^2, in the units of X. 1 is perfect, 0 no better
-        than the mean of the training data; negative values are possible.
+        1 - sum (x - G(E(x)))^2 / sum (x - mean_)^2, in the units of X, with G(E(x)) as
+        `reconstruct` returns it. 1 is perfect, 0 no better than the mean of the training data;
+        negative values are possible.
 
         Parameters
         ----------
@@ -823,9 +831,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         X = self._rows(X)
         residual, total = 0.0, 0.0
         for cut in gen_batches(len(X), CHUNK_ROWS):
-            x_hat = self._reconstruct(X[cut], np.float64)
-            residual += np.square(X[cut] - x_hat).sum(dtype=np.float64)
-            total += np.square(X[cut] - self.mean_).sum(dtype=np.float64)
+            x, x_hat = X[cut].astype(np.float64), self._reconstruct(X[cut])
+            residual += np.square(x - x_hat).sum()
+            total += np.square(x - self.mean_).sum()
         if total == 0:  # X is its mean: as r2_score has it
             return 1.0 if residual == 0 else 0.0
         return float(1 - residual / total)

@@ -153,6 +153,24 @@ def test_a_body_that_mixes_rows_in_evaluation_mode_is_refused(layer, role):
     assert not hasattr(model, "net_")
 
 
+class Gated(nn.Module):
+    """A residual layer that starts as the identity."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(5, track_running_stats=False)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, x):
+        return x + self.norm(x)
+
+
+def test_mixing_is_found_behind_weights_that_start_at_zero():
+    network = own("encoder", after=Gated)
+    with pytest.raises(ValueError, match="encoder must return the same for a row"):
+        small(network=network).fit(table())
+
+
 def test_mixing_is_found_with_two_rows_and_beside_many_equal_rows():
     X = np.zeros((100, N_COLUMNS))
     X[::10] = table(10)
@@ -308,6 +326,20 @@ def test_an_output_of_another_kind_is_refused(name, when, role):
     ):
         model.fit(table())
     assert not hasattr(model, "net_")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_outputs_in_the_precision_of_the_training_are_accepted(role):
+    model = small(network=own(role), precision="bfloat16").fit(table())
+    assert model.transform(table()).dtype == np.float32
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_an_error_in_training_says_which_network_raised_it(role):
+    network = own(role, after=lambda: when_training(lambda x: x @ torch.zeros(1, 1))())
+    with pytest.raises(RuntimeError) as raised:
+        small(network=network).fit(table())
+    assert f"Raised by the network's {role} for inputs of shape" in str(raised.value.__notes__)
 
 
 def test_an_output_of_a_changing_width_is_refused():

@@ -3,16 +3,20 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 # Values converted at a time: half of a typical second-level cache.
 CHUNK_VALUES = 2**15
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_EPS = float(np.finfo(np.float32).eps)
+
+# Largest rounding error that generated values may have by their dtype, as a share of their column's
+# unit: squared it is a millionth of the variance.
+MAX_ROUNDING = 1e-3
 TOO_LARGE = (
-    "Input X contains a value too large for dtype('float32'), whose largest is 3.4e38. "
-    "Rescale X, for example with StandardScaler."
+    "Input X contains a value too large for dtype('float32'), whose largest is 3.4e38, as it is or "
+    "divided by the unit of its column. Rescale X, for example with StandardScaler."
 )
 
 
@@ -67,11 +71,22 @@ class Standardizer:
         assert self.scale is not None
         return 1 / self.scale
 
-    def inverse_transform(self, y: np.ndarray, dtype: Any = np.float32) -> np.ndarray:
-        """Bring float32 rows in the networks' units back to those of X, as `dtype`."""
+    @cached_property
+    def output_dtype(self) -> type[np.floating]:
+        """Type of rows in the units of X: float32, or float64 where that rounds too much.
+
+        Far from the origin float32 does not hold a column: it is spaced by 8 at 1e8.
+        """
         if self.center is None or self.scale is None:
-            return y.astype(dtype, copy=False)
-        x = np.empty(y.shape, dtype=dtype)
+            return np.float32
+        rounding = FLOAT32_EPS / 2 * np.abs(self.center)
+        return np.float64 if (rounding > MAX_ROUNDING * self.scale).any() else np.float32
+
+    def inverse_transform(self, y: np.ndarray) -> np.ndarray:
+        """Bring float32 rows in the networks' units back to those of X, as `output_dtype`."""
+        if self.center is None or self.scale is None:
+            return y
+        x = np.empty(y.shape, dtype=self.output_dtype)
         n_rows = max(1, CHUNK_VALUES // y.shape[1])
         for start in range(0, len(y), n_rows):
             t = y[start : start + n_rows].astype(np.float64)

@@ -39,9 +39,9 @@ MIN_STD, MAX_STD = 1e-16, 1e16
 # Columns in one unit hardly reach it: pixels of digits 1.5, of MNIST 2.4.
 MAX_TIMES_MEDIAN = 3.0
 
-# Columns whose standard deviation is below these shares of their mean, or of the largest standard
-# deviation, are treated as constant (round-off).
-ROUND_OFF, ROUND_OFF_BESIDE_OTHERS = 1e-9, 1e-12
+# Columns whose standard deviation is below these shares of their mean, two spacings of float64,
+# or of the largest standard deviation, are treated as constant (round-off).
+ROUND_OFF, ROUND_OFF_BESIDE_OTHERS = 4e-16, 1e-12
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Chunked evaluation of trained networks on arrays of any length."""
 
+import math
 from collections.abc import Callable
 from functools import cache
 
@@ -35,7 +36,7 @@ def map_chunks(
     at least one, have any numeric dtype and may be read-only or memory-mapped; `to_float32` writes
     the values that the function expects into a float32 array. Chunks are padded to a `multiple` of
     rows. The output is allocated once; beside it only chunks are held, so that float64 or integer
-    rows are never converted as a whole.
+    rows are never converted as a whole. Raises ValueError if an output is not finite.
     """
 
     def outputs(start: int) -> np.ndarray:
@@ -43,7 +44,9 @@ def map_chunks(
         n_rows = -(-len(chunk) // multiple) * multiple
         padded = np.zeros((n_rows, chunk.shape[1]), np.float32)
         to_float32(chunk, padded[: len(chunk)])
-        return function(torch.from_numpy(padded).to(device)).cpu().numpy()[: len(chunk)]
+        out = function(torch.from_numpy(padded).to(device)).cpu().numpy()[: len(chunk)]
+        _check_finite(out, start)
+        return out
 
     with torch.inference_mode():
         first = outputs(0)
@@ -54,6 +57,19 @@ def map_chunks(
         for start in range(CHUNK_ROWS, len(rows), CHUNK_ROWS):
             out[start : start + CHUNK_ROWS] = outputs(start)
     return out
+
+
+def _check_finite(out: np.ndarray, start: int) -> None:
+    """Raise ValueError, naming the first row, unless the outputs of the rows are finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(np.add.reduce(out, axis=None)):
+            return
+    wrong = np.flatnonzero(~np.isfinite(out).all(axis=1))
+    if len(wrong):
+        raise ValueError(
+            f"Row {start + wrong[0]} is too far from the training data: what the networks compute "
+            f"of it overflows float32. Bring it into the units of the rows that were passed to fit."
+        )
 
 
 @cache
