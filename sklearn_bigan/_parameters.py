@@ -188,7 +188,7 @@ def model_spec(estimator: Any, statistics: ColumnStatistics, made: ModelSpec | N
 
 def before_fit(estimator: Any, name: str) -> Any:
     """Return the posterior or the kind of prior that an unfitted model will be made with."""
-    preset = PRESETS.get(estimator.method, PRESETS["auto"])
+    preset = PRESETS.get(str(estimator.method), PRESETS["auto"])  # not validated yet
     return prior_kind(_or_auto(getattr(estimator, name), getattr(preset, name)))
 
 

@@ -57,13 +57,21 @@ class _Learned:
     scikit-learn's NotFittedError is an AttributeError, too, so that `hasattr` is False.
     """
 
+    def __set_name__(self, owner: Any, name: str) -> None:
+        self.name = name
+
     def __get__(self, estimator: Any, owner: Any = None) -> Any:
         if estimator is None:
             return self
-        raise NotFittedError(
-            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with "
-            f"appropriate arguments before using this estimator."
-        )
+        if self.name not in vars(estimator):
+            raise NotFittedError(
+                f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with "
+                f"appropriate arguments before using this estimator."
+            )
+        return vars(estimator)[self.name]
+
+    def __set__(self, estimator: Any, value: Any) -> None:
+        vars(estimator)[self.name] = value
 
 
 class _AvailableFor:
@@ -447,8 +455,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
         For data that come in pieces. Nearest neighbours are searched within the piece, and the
         learning rate stays constant. Standardisation, `output_activation_` and the widths of the
-        networks are those of the first piece, which should be like the others. The optimizer
-        continues where it was, except after loading from a file, which holds neither it nor the
+        networks are those of the first piece, which should be like the others; if all of its rows
+        are equal, a ConvergenceWarning says so. The optimizer continues where it was, except after loading from a file, which holds neither it nor the
         weights before averaging.
 
         Parameters
