@@ -364,6 +364,8 @@ BAD_PARAMETERS = [
     ("device", torch.device("cuda:99")),
     ("precision", "float16"),
     ("compile", "yes"),
+    ("checkpoint", 3),
+    ("checkpoint", ("file", 0)),
     ("callbacks", "early_stopping"),
     ("callbacks", 3),
     ("callbacks", [3]),
