@@ -1,6 +1,7 @@
 """BiGAN and ALI as a scikit-learn transformer."""
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral
@@ -23,6 +24,9 @@ from torch.utils.data import Dataset
 
 from sklearn_bigan import _parameters as parameters
 from sklearn_bigan._data.statistics import ColumnStatistics
+from sklearn_bigan._files import Content
+from sklearn_bigan._files import read as read_file
+from sklearn_bigan._files import write as write_file
 from sklearn_bigan._persistence import net_from_state, net_to_state
 from sklearn_bigan._runtime.determinism import float32_by_default
 from sklearn_bigan._runtime.device import resolve_device
@@ -809,7 +813,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         with np.errstate(over="ignore", invalid="ignore"):
             return math.isfinite(np.add.reduce(X, axis=None))
 
-    # Pickling.
+    # Pickling and files.
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -818,6 +822,10 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self._restore(state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Become the estimator whose state this is; warnings name the caller's caller."""
         super().__setstate__(state)
         if "net_" not in state:
             return
@@ -828,7 +836,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 f"This model was trained on {self.device_!r}, which is not available on this "
                 f"machine; loading on the CPU.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
             self.device_ = "cpu"
         self.net_ = net_from_state(
@@ -838,3 +846,135 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             verbose=self.verbose,
             device=self.device_,
         )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the fitted estimator to a file that runs no code when `sklearn_bigan.load` opens it.
+
+        The file is a safetensors file. It holds what a pickle holds: parameters, networks and
+        history, but neither training data nor optimizer state. Two things cannot be described
+        without code. `callbacks` are left out, with a warning. Of your own `network`, the weights
+        are stored, and its classes or functions have to be passed to `load`.
+
+        Lists and arrays among the parameters come back as tuples, numpy's numbers as Python's. An
+        older file at `path` stays until the new one is complete.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to put the file, in a directory that exists; the name may end in anything, for
+            example ``.safetensors``.
+
+        Returns
+        -------
+        None : NoneType
+            The file is on the disk.
+
+        Raises
+        ------
+        TypeError
+            If a parameter cannot be described as data, such as a RandomState instance in
+            `random_state`, or the estimator is of a subclass, which `load` would not know. Nothing
+            is written.
+        ValueError
+            If a parameter has been set to an invalid value since `fit`. Nothing is written.
+        OSError
+            If the file cannot be written. A file that was there is left as it was.
+
+        See Also
+        --------
+        sklearn_bigan.load : Opens the file.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from sklearn.datasets import load_digits
+        >>> from sklearn_bigan import BiGANTransformer, load
+        >>> X = load_digits().data / 16
+        >>> bigan = BiGANTransformer(8, max_epochs=2, random_state=0).fit(X)
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     path = os.path.join(directory, "digits.safetensors")
+        ...     bigan.save(path)
+        ...     again = load(path)
+        >>> bool((again.transform(X) == bigan.transform(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        if type(self) is not BiGANTransformer:
+            raise TypeError(
+                f"save is for BiGANTransformer itself, which load returns. Got an instance of its "
+                f"subclass {type(self).__name__}; save it with joblib or skops."
+            )
+        self._validate_params()
+        arguments = self.get_params(deep=False)
+        if arguments.pop("callbacks"):
+            warnings.warn(
+                "callbacks are not stored: load will return the estimator with callbacks=None.",
+                UserWarning,
+                stacklevel=2,
+            )
+        learned = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in {*arguments, "callbacks", "net_"}
+        }
+        write_file(path, Content(arguments, learned, net_to_state(self.net_)))
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    network: Mapping[str, Callable[..., torch.nn.Module]] | None = None,
+) -> BiGANTransformer:
+    """Load an estimator that `BiGANTransformer.save` has saved; no code in the file is run.
+
+    Everything in the file is checked before memory is taken for it: a file that is damaged,
+    changed, or made to do harm raises ValueError. What is checked is the form: someone who can
+    write a file can write a model that gives wrong codes.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    device : str or None, default=None
+        The device for the networks, as the parameter `device` of the estimator; "auto" takes the
+        accelerator that torch finds. None is the device that the model was on when it was saved, or
+        the CPU, with a warning, where that is not available. `device_` says which it is.
+    network : dict or None, default=None
+        For a model with networks of your own: the classes or functions that made them, by role, as
+        they were passed to the estimator.
+
+    Returns
+    -------
+    estimator : BiGANTransformer
+        The fitted estimator. It computes the same bits as the one that was saved, on the same kind
+        of processor and version of torch.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one that this version of `save` writes, if it is damaged, or if `network`
+        does not have the roles that the model needs. The message names the path.
+    OSError
+        If the file cannot be read, for example FileNotFoundError.
+
+    Warns
+    -----
+    InconsistentVersionWarning
+        For each package of another version than when the file was saved.
+
+    Examples
+    --------
+    See `BiGANTransformer.save`.
+    """
+    content = read_file(path, network)
+    estimator = BiGANTransformer(**content.parameters)
+    try:
+        estimator._validate_params()
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from None
+    state = vars(estimator) | content.attributes | {"net_": content.net}
+    if device is not None:
+        state["device_"] = str(resolve_device(device))
+    estimator._restore(state)
+    return estimator

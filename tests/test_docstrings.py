@@ -34,6 +34,7 @@ def test_the_public_methods_are_those_meant():
     assert set(METHODS) == {
         "fit", "partial_fit", "transform", "posterior_moments", "inverse_transform", "reconstruct",
         "sample", "score", "score_samples", "predict_cluster", "get_feature_names_out",
+        "save",
     }  # fmt: skip
 
 

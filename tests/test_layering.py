@@ -15,6 +15,7 @@ LAYERS = {
     "__init__": set(),
     "_transformer": {"numpy", "sklearn", "torch"},
     "_display": {"matplotlib", "numpy", "sklearn"},
+    "_files": {"numpy", "safetensors"},
     "_parameters": {"joblib", "numpy", "sklearn", "torch"},
     "_persistence": {"numpy", "sklearn", "torch"},
     "_training": {"numpy", "skorch", "torch"},

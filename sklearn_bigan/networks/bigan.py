@@ -147,13 +147,7 @@ def make_bigan(spec: ModelSpec, x_mean: Tensor, seed: int) -> BiGAN:
     """
     with deterministic(), default_generators_seeded(seed, CPU):
         bodies = _make_bodies(spec, spec.factories())
-        inputs = {
-            "encoder": (spec.n_features,),
-            "generator": (spec.latent_dim,),
-            "discriminator": (spec.n_features, spec.discriminator_latent_dim),
-        }
-        n_outputs = {role: count_outputs(role, bodies[role], *inputs[role]) for role in ROLES}
-        encoder, generator, discriminator = _assemble(spec, bodies, n_outputs)
+        encoder, generator, discriminator = _assemble(spec, bodies, _count(spec, bodies))
         if isinstance(encoder.prior, MixturePrior):
             encoder.prior.initialise()
     generator.initialise_bias(x_mean)
@@ -161,30 +155,44 @@ def make_bigan(spec: ModelSpec, x_mean: Tensor, seed: int) -> BiGAN:
 
 
 def load_bigan(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> BiGAN:
-    """Make the networks with the weights and buffers of `arrays`, a state dict of numpy arrays.
+    """Make the networks with the weights and buffers of `arrays`, a state dict of numpy arrays."""
+    bigan = _without_weights(spec)
+    # torch.tensor copies: joblib may hand over read-only memory maps.
+    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
+    bigan.load_state_dict(tensors, assign=True)
+    return bigan
 
-    The package's own networks are made without memory and without drawing weights; a user's
-    factory runs as it is.
+
+def empty_state(spec: ModelSpec) -> dict[str, Tensor]:
+    """Return the state dict that `load_bigan` needs, with values that mean nothing."""
+    return _without_weights(spec).state_dict()
+
+
+def _without_weights(spec: ModelSpec) -> BiGAN:
+    """Make the networks without memory and without drawing weights.
+
+    A user's factory runs as it is.
     """
     users = spec.user_factories()
     own = {role: factory for role, factory in spec.factories().items() if role not in users}
-    bodies = {}
+    bodies, n_outputs = {}, {}
     if users:  # which may draw weights
         with default_generators_seeded(0, CPU):
             bodies = _make_bodies(spec, users)
-    # torch.tensor copies: joblib may hand over read-only memory maps.
-    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
-    n_outputs = {
-        "encoder": tensors["encoder.head.weight"].shape[1],
-        "generator": spec.n_features,
-        "discriminator": tensors["discriminator.head.weight"].shape[1],
-    }
+            n_outputs = _count(spec, bodies)
     with torch.device("meta"):
-        bodies |= _make_bodies(spec, own)
-        networks = _assemble(spec, bodies, n_outputs)
-    bigan = BiGAN(*networks)
-    bigan.load_state_dict(tensors, assign=True)
-    return bigan
+        added = _make_bodies(spec, own)
+        return BiGAN(*_assemble(spec, bodies | added, n_outputs | _count(spec, added)))
+
+
+def _count(spec: ModelSpec, bodies: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Return the number of outputs of each body."""
+    widths = {
+        "encoder": (spec.n_features,),
+        "generator": (spec.latent_dim,),
+        "discriminator": (spec.n_features, spec.discriminator_latent_dim),
+    }
+    return {role: count_outputs(role, body, *widths[role]) for role, body in bodies.items()}
 
 
 def _assemble(
