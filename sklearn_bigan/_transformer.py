@@ -24,9 +24,9 @@ from torch.utils.data import Dataset
 
 from sklearn_bigan import _parameters as parameters
 from sklearn_bigan._data.statistics import ColumnStatistics
-from sklearn_bigan._files import Content
-from sklearn_bigan._files import read as read_file
-from sklearn_bigan._files import write as write_file
+from sklearn_bigan._files.content import Content
+from sklearn_bigan._files.reading import read as read_file
+from sklearn_bigan._files.writing import write as write_file
 from sklearn_bigan._persistence import net_from_state, net_to_state
 from sklearn_bigan._runtime.determinism import float32_by_default
 from sklearn_bigan._runtime.device import resolve_device

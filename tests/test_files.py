@@ -22,7 +22,8 @@ from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from skorch.callbacks import EpochTimer
 from torch import nn
 
-from sklearn_bigan import BiGANTransformer, _files, load
+from sklearn_bigan import BiGANTransformer, load
+from sklearn_bigan._files import values, writing
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan.networks.bigan import ModelSpec
 
@@ -311,7 +312,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(model, path, monkeyp
         raise OSError(28, "No space left on device")
 
     if step == "write":
-        monkeypatch.setattr(_files, "open", lambda *args: Full(*args), raising=False)
+        monkeypatch.setattr(writing, "open", lambda *args: Full(*args), raising=False)
     else:
         monkeypatch.setattr(os, step, full)
     with pytest.raises(OSError, match="No space left"):
@@ -721,8 +722,8 @@ def test_a_signed_mutation_is_an_error_or_a_whole_model(data, X, path):
 
 
 def test_every_field_has_a_rule():
-    assert _files.SPEC.keys() == ModelSpec.__dataclass_fields__.keys()
-    assert _files.CONFIG.keys() == TrainingConfig.__dataclass_fields__.keys()
+    assert values.SPEC.keys() == ModelSpec.__dataclass_fields__.keys()
+    assert values.CONFIG.keys() == TrainingConfig.__dataclass_fields__.keys()
 
 
 # Files of earlier versions, and skops.

@@ -155,34 +155,43 @@ def make_bigan(spec: ModelSpec, x_mean: Tensor, seed: int) -> BiGAN:
 
 
 def load_bigan(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> BiGAN:
-    """Make the networks with the weights and buffers of `arrays`, a state dict of numpy arrays."""
-    bigan = _without_weights(spec)
+    """Make the networks with the weights and buffers of `arrays`, a state dict of numpy arrays.
+
+    The package's own networks are made without memory and without drawing weights; a user's
+    factory runs as it is.
+    """
     # torch.tensor copies: joblib may hand over read-only memory maps.
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
+    n_outputs = {
+        "encoder": tensors["encoder.head.weight"].shape[1],
+        "generator": spec.n_features,
+        "discriminator": tensors["discriminator.head.weight"].shape[1],
+    }
+    bigan = _without_weights(spec, n_outputs)
     bigan.load_state_dict(tensors, assign=True)
     return bigan
 
 
 def empty_state(spec: ModelSpec) -> dict[str, Tensor]:
-    """Return the state dict that `load_bigan` needs, with values that mean nothing."""
+    """Return a state dict that `load_bigan` could take, but for its values, which mean nothing."""
     return _without_weights(spec).state_dict()
 
 
-def _without_weights(spec: ModelSpec) -> BiGAN:
-    """Make the networks without memory and without drawing weights.
-
-    A user's factory runs as it is.
-    """
+def _without_weights(spec: ModelSpec, n_outputs: Mapping[str, int] | None = None) -> BiGAN:
+    """Make the networks as `load_bigan` does; the bodies' outputs are counted unless given."""
     users = spec.user_factories()
     own = {role: factory for role, factory in spec.factories().items() if role not in users}
-    bodies, n_outputs = {}, {}
+    bodies: dict[str, nn.Module] = {}
+    counted: dict[str, int] = {}
     if users:  # which may draw weights
         with default_generators_seeded(0, CPU):
             bodies = _make_bodies(spec, users)
-            n_outputs = _count(spec, bodies)
+            counted = _count(spec, bodies) if n_outputs is None else {}
     with torch.device("meta"):
         added = _make_bodies(spec, own)
-        return BiGAN(*_assemble(spec, bodies | added, n_outputs | _count(spec, added)))
+        if n_outputs is None:
+            n_outputs = counted | _count(spec, added)
+        return BiGAN(*_assemble(spec, bodies | added, n_outputs))
 
 
 def _count(spec: ModelSpec, bodies: Mapping[str, nn.Module]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan._files import FILE_FORMAT
+from sklearn_bigan._files.content import FILE_FORMAT
 from sklearn_bigan._persistence import FORMAT
 
 METHODS = ("transform", "reconstruct", "score_samples", "predict_cluster")
