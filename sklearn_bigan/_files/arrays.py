@@ -27,7 +27,7 @@ def expected_arrays(
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         if not own:  # the error may be the user's
             raise
-        raise Malformed(f"its networks cannot be made: {short(error)}") from None
+        raise Malformed(f"its networks cannot be made: {error}") from None
     rows = ["mean", "x_mean", *(name for name in table if name.startswith("standardizer."))]
     expected = {name: ("F64", [made.n_features]) for name in rows}
     for name, tensor in state.items():
@@ -56,6 +56,7 @@ def check_table(
         if (
             len(table[name]) != 3
             or found != dtype
+            or found not in ITEM_SIZES
             or sizes != shape
             or not all(type(n) is int for n in sizes)
         ):

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ def _count(least: int = 0) -> Rule:
 
 
 def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+    return type(value) in (int, float) and 0 <= value <= sys.float_info.max
 
 
 def _positive(value: Any) -> bool:
@@ -45,7 +46,7 @@ def _some_of(*allowed: str) -> Rule:
     return lambda value: type(value) is list and all(item in allowed for item in value)
 
 
-def _counts(*lengths: int) -> Rule:
+def _counts(lengths: range) -> Rule:
     return lambda value: (
         type(value) is list and len(value) in lengths and all(map(_count(1), value))
     )
@@ -101,8 +102,8 @@ SPEC: dict[str, Rule] = {
     "prior": _one_of(*PRIORS),
     "n_clusters": _count(1),
     "output_activation": _one_of(*OUTPUT_RANGES),
-    "hidden_layer_sizes": _counts(*range(1, MAX_LAYERS + 1)),
-    "image_shape": lambda value: value is None or _counts(3)(value),
+    "hidden_layer_sizes": _counts(range(1, MAX_LAYERS + 1)),
+    "image_shape": lambda value: value is None or _counts(range(3, 4))(value),
     "network": lambda value: _one_of("mlp", *IMAGE_BODIES)(value) or _roles(value),
 }
 CONFIG: dict[str, Rule] = {
@@ -144,6 +145,7 @@ def _check_keys(
 
 
 def short(value: Any) -> str:
+    """Return the beginning of a value as a message shows it."""
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:60]}..."
 

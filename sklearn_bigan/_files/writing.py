@@ -34,8 +34,8 @@ def write(path: str | os.PathLike[str], content: Content) -> None:
     Values that JSON cannot hold raise TypeError, and what could not be read again ValueError, both
     before anything is written.
     """
-    target = target_file(path)
-    header, arrays = encode(content)
+    target = _target(path)
+    header, arrays = _encode(content)
     text = json.dumps(header, separators=(",", ":"))
     data = bytes_from_arrays(arrays, metadata={KEY: text})
     try:
@@ -46,7 +46,7 @@ def write(path: str | os.PathLike[str], content: Content) -> None:
     at = data.index(NO_CHECKSUM)
     checksum = blake2b(data, digest_size=32).hexdigest().encode()
     view = memoryview(data)
-    replace_file(target, [view[:at], checksum, view[at + len(checksum) :]])
+    _replace(target, [view[:at], checksum, view[at + len(checksum) :]])
 
 
 def _factories(content: Content) -> dict[str, Factory]:
@@ -60,7 +60,7 @@ def _factories(content: Content) -> dict[str, Factory]:
     }
 
 
-def target_file(path: str | os.PathLike[str]) -> Path:
+def _target(path: str | os.PathLike[str]) -> Path:
     """Return the file that the path means, behind links; raise if no file can be put there."""
     target = Path(os.path.realpath(os.fspath(path)))
     if not target.parent.is_dir():
@@ -74,7 +74,7 @@ def target_file(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def replace_file(target: Path, pieces: Iterable[bytes | memoryview]) -> None:
+def _replace(target: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write a temporary file beside the target, and put it in its place once it is on the disk."""
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
@@ -96,7 +96,7 @@ def replace_file(target: Path, pieces: Iterable[bytes | memoryview]) -> None:
             os.close(directory)
 
 
-def encode(content: Content) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _encode(content: Content) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the JSON header and the arrays."""
     net, attributes = dict(content.net), dict(content.attributes)
     unknown = attributes.keys() - ATTRIBUTES - {"mean_"}
