@@ -120,7 +120,7 @@ def _check_layout(state: Any, estimator_name: str) -> None:
     saved = state.get("versions", {}).get("sklearn_bigan") if known else None
     layout = f"in format {found!r}"
     if known and found == FORMAT:
-        differing = [part for part, keys in LAYOUT.items() if set(state.get(part, ())) != keys]
+        differing = [part for part, keys in LAYOUT.items() if set(state.get(part) or ()) != keys]
         if state.keys() == STATE and not differing:
             return
         parts = differing or sorted(state.keys() ^ STATE)
