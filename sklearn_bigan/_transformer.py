@@ -864,11 +864,6 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             Where to put the file, in a directory that exists; the name may end in anything, for
             example ``.safetensors``.
 
-        Returns
-        -------
-        None : NoneType
-            The file is on the disk.
-
         Raises
         ------
         TypeError
@@ -965,7 +960,17 @@ def load(
 
     Examples
     --------
-    See `BiGANTransformer.save`.
+    >>> import os, tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_bigan import BiGANTransformer, load
+    >>> X = load_iris().data
+    >>> bigan = BiGANTransformer(2, max_epochs=0).fit(X)
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = os.path.join(directory, "iris.safetensors")
+    ...     bigan.save(path)
+    ...     again = load(path, device="cpu")
+    >>> again.n_components, again.device_, again.transform(X).shape
+    (2, 'cpu', (150, 2))
     """
     content = read_file(path, network)
     estimator = BiGANTransformer(**content.parameters)
