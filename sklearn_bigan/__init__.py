@@ -8,7 +8,7 @@ from sklearn_bigan._display import (
     SampleDisplay,
     TrainingDisplay,
 )
-from sklearn_bigan._transformer import BiGANTransformer
+from sklearn_bigan._transformer import BiGANTransformer, load
 
 __version__ = version("sklearn_bigan")
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "SampleDisplay",
     "TrainingDisplay",
     "__version__",
+    "load",
 ]

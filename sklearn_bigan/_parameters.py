@@ -173,7 +173,7 @@ def model_spec(estimator: Any, statistics: ColumnStatistics, made: ModelSpec | N
         output_activation=_output_activation(estimator.output_activation, statistics, made),
         hidden_layer_sizes=_widths(estimator.hidden_layer_sizes, statistics.n_rows, made),
         image_shape=image_shape,
-        network=_network(estimator.network, image_shape),
+        network=resolve_network(estimator.network, image_shape),
     )
     if not spec.joint:
         _check_regressor(estimator, spec)
@@ -377,9 +377,10 @@ def parse_image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
     return height, width, channels
 
 
-def _network(
+def resolve_network(
     network: str | Mapping[str, Any], image_shape: ImageShape | None
 ) -> str | dict[str, Any]:
+    """Return the networks with "auto" resolved; ValueError if they do not fit the images."""
     default = default_network(image_shape)
     if isinstance(network, str):
         kind = default if network == "auto" else network
@@ -444,8 +445,10 @@ def _check_image_network(network: str, image_shape: ImageShape | None) -> None:
         )
 
 
-def checkpoint_place(checkpoint: Any) -> tuple[str | PathLike[str], float]:
+def checkpoint_place(checkpoint: Any) -> tuple[str | PathLike[str], float] | None:
     """Return the path of the checkpoint's file and the seconds between two checkpoints."""
+    if checkpoint is None:
+        return None
     path, interval = checkpoint, CHECKPOINT_INTERVAL
     if isinstance(checkpoint, tuple):
         path, interval = checkpoint if len(checkpoint) == 2 else (None, 0)

@@ -1,6 +1,6 @@
 """A fitted net as plain values and numpy arrays, and back."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -20,6 +20,20 @@ from sklearn_bigan.networks.bigan import ModelSpec
 # Raised when a change makes older states unreadable.
 FORMAT = 2
 
+# The names in a state, and in those of its parts that become a dataclass again.
+STATE = {
+    *("format", "versions", "spec", "config", "settings", "standardizer", "x_mean", "seed"),
+    *("n_updates", "history", "weights"),
+}
+LAYOUT = {
+    part: {field.name for field in fields(made)}
+    for part, made in {
+        "spec": ModelSpec,
+        "config": TrainingConfig,
+        "standardizer": Standardizer,
+    }.items()
+}
+
 
 @cache
 def versions() -> dict[str, str]:
@@ -32,6 +46,12 @@ def versions() -> dict[str, str]:
     }
 
 
+def is_saved(name: str) -> bool:
+    """Return whether a weight or buffer is part of the state: of E and G the averaged ones are."""
+    # The prior of the training, should it go on: the averaged one is fitted to the codes.
+    return not name.startswith(("encoder.", "generator.")) or name.startswith("encoder.prior.")
+
+
 def net_to_state(net: BiGANNet) -> dict[str, Any]:
     """Describe the net by dicts, strings, numbers, arrays and the user's factories, if any.
 
@@ -42,7 +62,6 @@ def net_to_state(net: BiGANNet) -> dict[str, Any]:
         name: tensor.detach().to("cpu", copy=True).numpy()
         for name, tensor in net.module_.state_dict().items()
     }
-    trained = ("encoder.", "generator.")
     return {
         "format": FORMAT,
         "versions": dict(versions()),
@@ -54,12 +73,7 @@ def net_to_state(net: BiGANNet) -> dict[str, Any]:
         "seed": net.seed,
         "n_updates": net.n_updates_,
         "history": net.epochs(),
-        "weights": {
-            name: array
-            for name, array in state.items()
-            # The prior of the training, should it go on: the averaged one is fitted to the codes.
-            if not name.startswith(trained) or name.startswith("encoder.prior.")
-        },
+        "weights": {name: array for name, array in state.items() if is_saved(name)},
     }
 
 
@@ -69,13 +83,7 @@ def net_from_state(state: dict[str, Any], estimator_name: str, **settings: Any) 
     `estimator_name` is for messages; `settings` are `callbacks`, `verbose` and `device`. Another
     format raises ValueError, and every package of another version gives a warning.
     """
-    if state.get("format") != FORMAT:
-        raise ValueError(
-            f"This {estimator_name} was saved in format {state.get('format')!r}, and this version "
-            f"of sklearn_bigan ({version('sklearn_bigan')}) reads format {FORMAT}. Load it with "
-            f"the version that saved it, {state.get('versions', {}).get('sklearn_bigan')!r}, or "
-            f"fit it again."
-        )
+    _check_layout(state, estimator_name)
     for package, current in versions().items():
         saved = state["versions"].get(package)
         if saved != current:
@@ -102,3 +110,22 @@ def net_from_state(state: dict[str, Any], estimator_name: str, **settings: Any) 
             **settings,
         )
         return net.restore(weights, state["history"], state["n_updates"])
+
+
+def _check_layout(state: Any, estimator_name: str) -> None:
+    """Raise ValueError if the state is not one that this version's `net_to_state` makes."""
+    known = isinstance(state, dict)
+    found = state.get("format") if known else None
+    saved = state.get("versions", {}).get("sklearn_bigan") if known else None
+    layout = f"in format {found!r}"
+    if known and found == FORMAT:
+        differing = [part for part, keys in LAYOUT.items() if set(state.get(part) or ()) != keys]
+        if state.keys() == STATE and not differing:
+            return
+        parts = differing or sorted(state.keys() ^ STATE)
+        layout = f"with another layout of {', '.join(map(repr, parts))}"
+    raise ValueError(
+        f"This {estimator_name} was saved {layout}, and this version of sklearn_bigan "
+        f"({version('sklearn_bigan')}) reads format {FORMAT}. Load it with the version that saved "
+        f"it, {saved!r}, or fit it again."
+    )

@@ -1,10 +1,10 @@
 """BiGAN and ALI as a scikit-learn transformer."""
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from functools import wraps
 from numbers import Integral
-from os import PathLike
 from types import MethodType
 from typing import Any, Self, cast
 
@@ -24,6 +24,9 @@ from torch import Tensor
 from sklearn_bigan import _parameters as parameters
 from sklearn_bigan._data.rows import check_kind
 from sklearn_bigan._data.statistics import ColumnStatistics
+from sklearn_bigan._files.content import Content
+from sklearn_bigan._files.reading import read as read_file
+from sklearn_bigan._files.writing import write as write_file
 from sklearn_bigan._persistence import net_from_state, net_to_state
 from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import float32_by_default
@@ -379,7 +382,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         n_jobs: int | None = None,
         precision: str = "auto",
         compile: bool = False,
-        checkpoint: str | PathLike[str] | tuple[str | PathLike[str], float] | None = None,
+        checkpoint: str | os.PathLike[str] | tuple[str | os.PathLike[str], float] | None = None,
         callbacks: list[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -456,8 +459,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         For data that come in pieces. Nearest neighbours are searched within the piece, and the
         learning rate stays constant. Standardisation, `output_activation_` and the widths of the
         networks are those of the first piece, which should be like the others; if all of its rows
-        are equal, a ConvergenceWarning says so. The optimizer continues where it was, except after loading from a file, which holds neither it nor the
-        weights before averaging.
+        are equal, a ConvergenceWarning says so. The optimizer continues where it was, except after
+        loading from a file, which holds neither it nor the weights before averaging.
 
         Parameters
         ----------
@@ -491,6 +494,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return self
 
     def _fit(self, X: Any, *, go_on: bool, decay: bool) -> str:
+        parameters.checkpoint_place(self.checkpoint)  # also where training goes on without
         rows = self._training_rows(X, reset=not go_on)
         statistics = ColumnStatistics.of(rows, type(self).__name__)
         made = self.net_.spec if go_on else None
@@ -502,18 +506,14 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         else:
             self.device_ = str(resolve_device(self.device))
         settings = self._settings(len(rows), decay=decay)
-        checkpoint = None
         constant = statistics.is_constant(rows.dtype)
         if constant:
             settings["max_epochs"] = min(settings["max_epochs"], 1)
+        checkpoint = self._checkpoint(rows, spec, settings) if decay and not go_on else None
         if go_on:
             self.net_ = self.net_.twin(**settings, warm_start=True)
         else:
-            if decay:
-                checkpoint = self._open_checkpoint(rows, spec, settings)
-            seed = parameters.draw_seed(self.random_state)
-            if checkpoint is not None and checkpoint.seed is not None:
-                seed = checkpoint.seed
+            seed = None if checkpoint is None else checkpoint.seed
             self.net_ = self._new_net(rows, spec, statistics, seed, settings)
         self._count(statistics, add=go_on and not decay)
 
@@ -543,13 +543,13 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             "verbose": self.verbose,
         }
 
-    def _open_checkpoint(
+    def _checkpoint(
         self, rows: np.ndarray, spec: ModelSpec, settings: dict[str, Any]
     ) -> Checkpoint | None:
         """Return the file to go on from and to write to, if there is to be one."""
-        if self.checkpoint is None:
+        place = parameters.checkpoint_place(self.checkpoint)
+        if place is None:
             return None
-        path, interval = parameters.checkpoint_place(self.checkpoint)
         identity = {
             "X": fingerprint(rows),
             **vars(spec),
@@ -559,16 +559,18 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             "random_state": repr(self.random_state),
             "device": self.device_,
         }
-        return Checkpoint(path, interval, identity)
+        return Checkpoint(*place, identity)
 
     def _new_net(
         self,
         rows: np.ndarray,
         spec: ModelSpec,
         statistics: ColumnStatistics,
-        seed: int,
+        seed: int | None,
         settings: dict[str, Any],
     ) -> BiGANNet:
+        if seed is None:
+            seed = parameters.draw_seed(self.random_state)
         bounded = OUTPUT_RANGES[spec.output_activation] is not None
         shared = spec.image_shape is not None
         return BiGANNet(
@@ -941,7 +943,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         with np.errstate(over="ignore", invalid="ignore"):
             return math.isfinite(np.add.reduce(X, axis=None))
 
-    # Pickling.
+    # Pickling and files.
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -957,7 +959,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        # Estimators saved by an older version lack the parameters that have come since.
+        super().__setstate__(BiGANTransformer().get_params() | state)
         if "net_" not in state:
             return
         try:
@@ -975,3 +978,136 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             verbose=self.verbose,
             device=self.device_,
         )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save the fitted estimator to a file that runs no code when `sklearn_bigan.load` opens it.
+
+        The file is a safetensors file. It holds what a pickle holds: parameters, networks and
+        history, but neither training data nor optimizer state. Two things cannot be described
+        without code. `callbacks` are left out, with a warning. Of your own `network`, the weights
+        are stored, and its classes or functions have to be passed to `load`.
+
+        Lists and arrays among the parameters come back as tuples, numpy's numbers as Python's,
+        paths as strings. An older file at `path` stays until the new one is complete.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to put the file, in a directory that exists; the name may end in anything, for
+            example ``.safetensors``.
+
+        Raises
+        ------
+        TypeError
+            If a parameter cannot be described as data, such as a RandomState instance in
+            `random_state`, or the estimator is of a subclass, which `load` would not know. Nothing
+            is written.
+        ValueError
+            If a parameter has been set to an invalid value since `fit`. Nothing is written.
+        OSError
+            If the file cannot be written. A file that was there is left as it was.
+
+        See Also
+        --------
+        sklearn_bigan.load : Opens the file.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from sklearn.datasets import load_digits
+        >>> from sklearn_bigan import BiGANTransformer, load
+        >>> X = load_digits().data / 16
+        >>> bigan = BiGANTransformer(8, max_epochs=2, random_state=0).fit(X)
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     path = os.path.join(directory, "digits.safetensors")
+        ...     bigan.save(path)
+        ...     again = load(path)
+        >>> bool((again.transform(X) == bigan.transform(X)).all())
+        True
+        """
+        check_is_fitted(self)
+        if type(self) is not BiGANTransformer:
+            raise TypeError(
+                f"save is for BiGANTransformer itself, which load returns. Got an instance of its "
+                f"subclass {type(self).__name__}; save it with joblib or skops."
+            )
+        self._validate_params()
+        arguments = self.get_params(deep=False)
+        if arguments.pop("callbacks"):
+            warn("callbacks are not stored: load will return the estimator with callbacks=None.")
+        learned = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in {*arguments, "callbacks", "net_"}
+        }
+        write_file(path, Content(arguments, learned, net_to_state(self.net_)))
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    network: Mapping[str, Callable[..., torch.nn.Module]] | None = None,
+) -> BiGANTransformer:
+    """Load an estimator that `BiGANTransformer.save` has saved; no code in the file is run.
+
+    Everything in the file is checked before memory is taken for it: a file that is damaged,
+    changed, or made to do harm raises ValueError. What is checked is the form: someone who can
+    write a file can write a model that gives wrong codes.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    device : str or None, default=None
+        The device for the networks, as the parameter `device` of the estimator; "auto" takes the
+        accelerator that torch finds. None is the device that the model was on when it was saved, or
+        the CPU, with a warning, where that is not available. `device_` says which it is.
+    network : dict or None, default=None
+        For a model with networks of your own: the classes or functions that made them, by role, as
+        they were passed to the estimator.
+
+    Returns
+    -------
+    estimator : BiGANTransformer
+        The fitted estimator. It computes the same bits as the one that was saved, on the same kind
+        of processor and version of torch.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one that this version of `save` writes, if it is damaged, or if `network`
+        does not have the roles that the model needs. The message names the path.
+    OSError
+        If the file cannot be read, for example FileNotFoundError.
+
+    Warns
+    -----
+    InconsistentVersionWarning
+        For each package of another version than when the file was saved.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_bigan import BiGANTransformer, load
+    >>> X = load_iris().data
+    >>> bigan = BiGANTransformer(2, max_epochs=0).fit(X)
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = os.path.join(directory, "iris.safetensors")
+    ...     bigan.save(path)
+    ...     again = load(path, device="cpu")
+    >>> again.n_components, again.device_, again.transform(X).shape
+    (2, 'cpu', (150, 2))
+    """
+    content = read_file(path, network)
+    estimator = BiGANTransformer(**content.parameters)
+    try:
+        estimator._validate_params()
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from None
+    state = vars(estimator) | content.attributes | {"net_": content.net}
+    if device is not None:
+        state["device_"] = str(resolve_device(device))
+    estimator.__setstate__(state)
+    return estimator

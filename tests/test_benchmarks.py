@@ -1,6 +1,7 @@
 """The benchmarks: the experiments, their runs and lines, metrics, clocks and the report."""
 
 import json
+import subprocess
 import sys
 import time
 from functools import partial
@@ -506,3 +507,15 @@ def test_the_best_tuned_learning_rate_is_taken(module, tmp_path):
     (tmp_path / "tuning.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert rate("digits", "bigan_tuned") == 1e-4
     assert rate("mnist", "bigan") == 1e-2
+
+
+def test_damaged_and_forged_files_are_counted(module, tmp_path):
+    out = tmp_path / "counts.json"
+    script = module("lines").HERE / "robustness" / "fuzz.py"
+    command = [sys.executable, str(script), "--mutations", "42", "--seed", "3", "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    counts = json.loads(out.read_text())
+    assert counts["outcomes"].keys() <= {"ValueError", "equal", "other model", "unchanged"}
+    assert sum(counts["outcomes"].values()) == counts["mutations"] == 42
+    assert counts["by_kind"]["bytes"] == {"ValueError": 6}
+    assert "fuzz.py --mutations 42 --seed 3" in counts["command"]

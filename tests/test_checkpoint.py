@@ -9,7 +9,7 @@ from factories import small
 from skorch.callbacks import Callback
 
 from sklearn_bigan._data import source
-from sklearn_bigan._runtime import files
+from sklearn_bigan._training import checkpoint
 
 OFTEN, NEVER = 1e-9, 1e9
 SETTINGS = {"batch_size": 32, "max_epochs": 3}
@@ -90,7 +90,7 @@ def test_a_fit_goes_on_in_any_block(digits, tmp_path, monkeypatch):
 def test_a_seed_that_was_drawn_is_kept(small_digits, tmp_path):
     for random_state in (None, np.random.RandomState(0)):
         kill(small_digits, tmp_path / "file", 12, random_state=random_state)
-        header, _ = files.read_arrays(tmp_path / "file")
+        header, _ = checkpoint.read(tmp_path / "file")
         found = small(**SETTINGS, random_state=random_state, checkpoint=tmp_path / "file").fit(
             small_digits
         )
@@ -150,22 +150,22 @@ def test_a_disk_that_is_full_costs_a_warning(small_digits, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "checkpoint", [("file",), ("file", 0), ("file", "often"), (3, 3.0), ("a", 1, 2)], ids=str
+    "value", [("file",), ("file", 0), ("file", "often"), (3, 3.0), ("a", 1, 2)], ids=str
 )
-def test_a_checkpoint_is_a_path_or_path_and_seconds(small_digits, checkpoint):
+def test_a_checkpoint_is_a_path_or_path_and_seconds(small_digits, value):
     with pytest.raises(ValueError, match="'checkpoint' parameter must be a path, or a path and"):
-        small(**SETTINGS, checkpoint=checkpoint).fit(small_digits)
+        small(**SETTINGS, checkpoint=value).fit(small_digits)
 
 
 def test_the_directory_must_exist(small_digits, tmp_path):
-    with pytest.raises(FileNotFoundError, match="directory that exists"):
+    with pytest.raises(FileNotFoundError, match=r"directory of checkpoint=.*does not exist"):
         small(**SETTINGS, checkpoint=tmp_path / "none" / "file").fit(small_digits)
 
 
 @pytest.mark.parametrize("content", [b"", b"no such file", b"\x80\x04K\x01."], ids=str)
 def test_other_files_are_refused_and_kept(small_digits, tmp_path, content):
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(ValueError, match="damaged, or no file of sklearn_bigan"):
+    with pytest.raises(ValueError, match="damaged, or no file that fit has written"):
         small(**SETTINGS, checkpoint=tmp_path / "file").fit(small_digits)
     assert (tmp_path / "file").read_bytes() == content
 

@@ -15,13 +15,14 @@ LAYERS = {
     "__init__": set(),
     "_transformer": {"numpy", "sklearn", "torch"},
     "_display": {"matplotlib", "numpy", "sklearn"},
+    "_files": {"numpy", "safetensors"},
     "_parameters": {"joblib", "numpy", "sklearn", "torch"},
     "_persistence": {"numpy", "sklearn", "torch"},
-    "_training": {"numpy", "sklearn", "skorch", "torch"},
+    "_training": {"numpy", "safetensors", "sklearn", "skorch", "torch"},
     "_objectives": {"torch"},
     "_data": {"numpy", "sklearn", "skorch", "torch"},
     "networks": {"numpy", "torch"},
-    "_runtime": {"numpy", "safetensors", "threadpoolctl", "torch"},
+    "_runtime": {"numpy", "threadpoolctl", "torch"},
 }
 ORDER = tuple(LAYERS)
 MODULES = {

@@ -284,6 +284,26 @@ def test_a_file_in_another_format_is_refused_by_both_numbers(fitted):
         BiGANTransformer().__setstate__(state)
 
 
+@pytest.mark.parametrize("part", ["spec", "config", "standardizer"])
+@pytest.mark.parametrize("change", [{"n_blueprints": 1}, None], ids=["more", "none"])
+def test_a_state_of_another_layout_is_refused_by_versions(fitted, part, change):
+    state = fitted.__getstate__()
+    state["net_"]["versions"]["sklearn_bigan"] = "0.0.7"
+    state["net_"][part] = change and state["net_"][part] | change
+    message = f"another layout of '{part}', .* reads format 2. .* saved it, '0.0.7'"
+    with pytest.raises(ValueError, match=message):
+        BiGANTransformer().__setstate__(state)
+
+
+def test_a_state_that_lacks_a_part_is_refused(fitted):
+    state = fitted.__getstate__()
+    del state["net_"]["seed"]
+    with pytest.raises(ValueError, match="with another layout of 'seed'"):
+        BiGANTransformer().__setstate__(state)
+    with pytest.raises(ValueError, match="in format None"):
+        BiGANTransformer().__setstate__(state | {"net_": object()})
+
+
 @pytest.mark.parametrize("package", ["torch", "numpy", "scikit-learn", "sklearn_bigan"])
 def test_a_file_of_another_version_opens_with_a_warning(fitted, small_digits, package):
     state = fitted.__getstate__()

@@ -22,7 +22,7 @@ import numpy as np
 from speed.clock import Figures
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan._runtime.files import read_arrays
+from sklearn_bigan._training.checkpoint import read
 
 FORK = multiprocessing.get_context("fork")
 WAYS = ("any moment", "inside a save", "disk full", "directory gone")
@@ -129,7 +129,7 @@ def fit(*, device: str, rounds: int = 200) -> Figures:
                 if path.exists():
                     counts["files"] += 1
                     try:
-                        read_arrays(path)
+                        read(path)
                     except ValueError:
                         counts["torn"] += 1
             equal = attempt(path, "", 0, None) == expected

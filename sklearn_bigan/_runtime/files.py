@@ -1,48 +1,54 @@
-"""Arrays and a JSON header in one file that runs no code, written as a whole or not at all."""
+"""Files that are written whole or not at all."""
 
-import json
 import os
-from contextlib import suppress
+import secrets
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
-
-HEADER = "header"
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
-    """Write arrays and header in safetensors' format; the file is the old one or the new one.
+def file_to_write(path: str | os.PathLike[str], parameter: str) -> Path:
+    """Return the file that the path means, behind links; OSError if no file can be put there."""
+    target = Path(os.path.realpath(os.fspath(path)))
+    given = f"{parameter}={os.fspath(path)!r}"
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"The directory of {given} does not exist; make {str(target.parent)!r} first."
+        )
+    if target.is_dir():
+        raise IsADirectoryError(f"{given} is a directory; add the name of a file.")
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{given} is no regular file; use another name.")
+    return target
 
-    A killed process leaves at most a temporary file beside it, which the next one overwrites.
+
+def replace_file(target: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write a temporary file beside the target, and put it in its place once it is on the disk.
+
+    A process that is killed meanwhile leaves the temporary file, see `remove_leftovers`.
     """
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    data = save(arrays, metadata={HEADER: json.dumps(header, default=_plain)})
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
+        with open(temporary, "xb") as file:
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
     except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
+    if os.name == "posix":  # elsewhere directories cannot be opened
+        directory = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return header and arrays; ValueError if it is no such file."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {})[HEADER])
-            return header, {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} is damaged, or no file of sklearn_bigan.") from error
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON has for a numpy scalar or array, and the text of anything else."""
-    return value.tolist() if hasattr(value, "tolist") else repr(value)
+def remove_leftovers(target: Path) -> None:
+    """Remove temporary files of killed processes; nobody may be writing to the target."""
+    for entry in target.parent.iterdir():
+        if entry.name.startswith(f".{target.name}.") and entry.name.endswith(".tmp"):
+            entry.unlink(missing_ok=True)

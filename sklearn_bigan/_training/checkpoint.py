@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
 from sklearn.utils import gen_batches
 from skorch import NeuralNet
 from torch import Tensor
@@ -23,7 +25,10 @@ from sklearn_bigan._data.batches import Batch, Batches, Place
 from sklearn_bigan._data.source import advise_dontneed
 from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import default_states, set_default_states
-from sklearn_bigan._runtime.files import read_arrays, write_arrays
+from sklearn_bigan._runtime.files import file_to_write, remove_leftovers, replace_file
+
+# Key of the header in the file's metadata.
+KEY = "training"
 
 # What the file says of itself; the number is raised when older checkpoints become unreadable.
 KIND = {"kind": "training of sklearn_bigan", "format": 1}
@@ -62,20 +67,16 @@ class Checkpoint:
     def __init__(
         self, path: str | PathLike[str], interval: float, identity: dict[str, Any]
     ) -> None:
-        self.path = Path(path)
+        self.path = file_to_write(path, "checkpoint")
         self.interval = interval
         self.identity: dict[str, Any] = json.loads(json.dumps(identity, default=repr))
         self.last = time.monotonic()
         self._header: dict[str, Any] = {}
         self._arrays: dict[str, np.ndarray] = {}
+        remove_leftovers(self.path)
         if self.path.exists():
-            self._header, self._arrays = read_arrays(self.path)
+            self._header, self._arrays = read(self.path)
             self._check()
-        elif not self.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"The 'checkpoint' parameter must name a file in a directory that exists. Got "
-                f"{str(self.path)!r}; create {str(self.path.parent)!r} first."
-            )
 
     @property
     def seed(self) -> int | None:
@@ -140,9 +141,10 @@ class Checkpoint:
             states = default_states(batches.source.device)
             tensors |= {f"default.{number}": state for number, state in enumerate(states)}
             tensors |= {"order": place.order, "noise": place.noise, "sums": means.sums}
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        arrays = {name: t.detach().cpu().contiguous().numpy() for name, t in tensors.items()}
         try:
-            write_arrays(self.path, arrays, header)
+            text = json.dumps(header, default=_plain)
+            replace_file(self.path, [to_bytes(arrays, metadata={KEY: text})])
         except OSError as error:
             warn(
                 f"The checkpoint {str(self.path)!r} could not be written: {error}. Training "
@@ -183,6 +185,24 @@ class Checkpoint:
         states = _below(arrays, "default.")
         set_default_states(device, [torch.from_numpy(states[n]) for n in sorted(states)])
         return header["n_epochs"], EpochMeans(header["names"], sums.to(device), header["sizes"])
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return header and arrays of a checkpoint; ValueError if it is no such file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {})[KEY])
+            return header, {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"The checkpoint {str(path)!r} is damaged, or no file that fit has written. Pass "
+            f"another path as checkpoint, or delete the file."
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has for a numpy scalar or array in the history; the text of other things."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else repr(value)
 
 
 def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -147,13 +147,7 @@ def make_bigan(spec: ModelSpec, x_mean: Tensor, seed: int) -> BiGAN:
     """
     with deterministic(), default_generators_seeded(seed, CPU):
         bodies = _make_bodies(spec, spec.factories())
-        inputs = {
-            "encoder": (spec.n_features,),
-            "generator": (spec.latent_dim,),
-            "discriminator": (spec.n_features, spec.discriminator_latent_dim),
-        }
-        n_outputs = {role: count_outputs(role, bodies[role], *inputs[role]) for role in ROLES}
-        encoder, generator, discriminator = _assemble(spec, bodies, n_outputs)
+        encoder, generator, discriminator = _assemble(spec, bodies, _count(spec, bodies))
         if isinstance(encoder.prior, MixturePrior):
             encoder.prior.initialise()
     generator.initialise_bias(x_mean)
@@ -166,12 +160,6 @@ def load_bigan(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> BiGAN:
     The package's own networks are made without memory and without drawing weights; a user's
     factory runs as it is.
     """
-    users = spec.user_factories()
-    own = {role: factory for role, factory in spec.factories().items() if role not in users}
-    bodies = {}
-    if users:  # which may draw weights
-        with default_generators_seeded(0, CPU):
-            bodies = _make_bodies(spec, users)
     # torch.tensor copies: joblib may hand over read-only memory maps.
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
     n_outputs = {
@@ -179,12 +167,41 @@ def load_bigan(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> BiGAN:
         "generator": spec.n_features,
         "discriminator": tensors["discriminator.head.weight"].shape[1],
     }
-    with torch.device("meta"):
-        bodies |= _make_bodies(spec, own)
-        networks = _assemble(spec, bodies, n_outputs)
-    bigan = BiGAN(*networks)
+    bigan = _without_weights(spec, n_outputs)
     bigan.load_state_dict(tensors, assign=True)
     return bigan
+
+
+def empty_state(spec: ModelSpec) -> dict[str, Tensor]:
+    """Return a state dict that `load_bigan` could take, but for its values, which mean nothing."""
+    return _without_weights(spec).state_dict()
+
+
+def _without_weights(spec: ModelSpec, n_outputs: Mapping[str, int] | None = None) -> BiGAN:
+    """Make the networks as `load_bigan` does; the bodies' outputs are counted unless given."""
+    users = spec.user_factories()
+    own = {role: factory for role, factory in spec.factories().items() if role not in users}
+    bodies: dict[str, nn.Module] = {}
+    counted: dict[str, int] = {}
+    if users:  # which may draw weights
+        with default_generators_seeded(0, CPU):
+            bodies = _make_bodies(spec, users)
+            counted = _count(spec, bodies) if n_outputs is None else {}
+    with torch.device("meta"):
+        added = _make_bodies(spec, own)
+        if n_outputs is None:
+            n_outputs = counted | _count(spec, added)
+        return BiGAN(*_assemble(spec, bodies | added, n_outputs))
+
+
+def _count(spec: ModelSpec, bodies: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Return the number of outputs of each body."""
+    widths = {
+        "encoder": (spec.n_features,),
+        "generator": (spec.latent_dim,),
+        "discriminator": (spec.n_features, spec.discriminator_latent_dim),
+    }
+    return {role: count_outputs(role, body, *widths[role]) for role, body in bodies.items()}
 
 
 def _assemble(

@@ -1,0 +1,1 @@
+"""A fitted estimator as a file that holds data only: nothing in it is run when it is loaded."""
