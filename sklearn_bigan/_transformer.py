@@ -441,8 +441,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         For data that come in pieces. Nearest neighbours are searched within the piece, and the
         learning rate stays constant. Standardisation, `output_activation_` and the widths of the
         networks are those of the first piece, which should be like the others; if all of its rows
-        are equal, a ConvergenceWarning says so. The optimizer continues where it was, except after loading from a file, which holds neither it nor the
-        weights before averaging.
+        are equal, a ConvergenceWarning says so. The optimizer continues where it was, except after
+        loading from a file, which holds neither it nor the weights before averaging.
 
         Parameters
         ----------
