@@ -12,7 +12,7 @@ import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn_bigan._data.standardizer import Standardizer
-from sklearn_bigan._runtime.determinism import float32_by_default
+from sklearn_bigan._runtime.settings import training_settings
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import ModelSpec
@@ -92,7 +92,7 @@ def net_from_state(state: dict[str, Any], estimator_name: str, **settings: Any) 
         _, dot, own = name.partition("averaged.")
         if dot:
             weights.setdefault(own, weights[name])
-    with float32_by_default():
+    with training_settings():  # training may go on with the weights
         net = BiGANNet(
             ModelSpec(**state["spec"]),
             TrainingConfig(**state["config"]),

@@ -24,10 +24,10 @@ from torch.utils.data import Dataset
 from sklearn_bigan import _parameters as parameters
 from sklearn_bigan._data.statistics import ColumnStatistics
 from sklearn_bigan._persistence import net_from_state, net_to_state
-from sklearn_bigan._runtime.determinism import float32_by_default
 from sklearn_bigan._runtime.device import resolve_device
 from sklearn_bigan._runtime.distributed import from_first
 from sklearn_bigan._runtime.inference import CHUNK_ROWS
+from sklearn_bigan._runtime.settings import numpy_settings, training_settings
 from sklearn_bigan._training.diagnostics import problems
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import ModelSpec
@@ -404,7 +404,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         # Everything happens on a copy: a failure, Ctrl-C included, changes nothing.
         trial = object.__new__(type(self))
         trial.__dict__.update(vars(self))
-        with float32_by_default():
+        with training_settings():
             found = trial._fit(X, go_on=go_on and hasattr(self, "net_"), decay=decay)
         self.__dict__ = trial.__dict__
         return found
@@ -609,7 +609,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 "inverse_transform needs codes, which features='hidden' leaves out: the generator "
                 "maps z, not hidden features. Use features='latent' or features='all'."
             )
-        Z = check_array(Z, input_name="Z")
+        with numpy_settings():
+            Z = check_array(Z, input_name="Z")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns, but with features={self.features!r} transform gives "
@@ -647,12 +648,11 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 f"The 'n_samples' parameter must be an int in the range [1, inf). Got "
                 f"{n_samples!r} instead."
             )
-        with float32_by_default():
-            z = self.net_.draw_codes(
-                int(n_samples),
-                parameters.draw_seed(random_state),
-                None if cluster is None else self._cluster(cluster),
-            )
+        z = self.net_.draw_codes(
+            int(n_samples),
+            parameters.draw_seed(random_state),
+            None if cluster is None else self._cluster(cluster),
+        )
         return self._generate(z)
 
     def _cluster(self, cluster: Any) -> int:
@@ -685,11 +685,13 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         return self._reconstruct(self._rows(X), np.float32)
 
+    @numpy_settings()
     def _reconstruct(self, X: np.ndarray, dtype: Any) -> np.ndarray:
         used = self.net_.module_.averaged
         x_hat = self.net_.map_rows(lambda x: used.generator(used.encoder(x)), X)
         return self.net_.standardizer.inverse_transform(x_hat, dtype)
 
+    @numpy_settings()
     def _generate(self, Z: np.ndarray) -> np.ndarray:
         """Return G(Z) in the units of X."""
         x_hat = self.net_.map_codes(self.net_.module_.averaged.generator, Z)
@@ -697,6 +699,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     # Scores.
 
+    @numpy_settings()
     def score(self, X: Any, y: Any = None) -> float:
         """Return the share of the variation of X that G(E(X)) explains; comparable with PCA's.
 
@@ -797,7 +800,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if self._is_valid(X):
             return X
         check_is_fitted(self)
-        return validate_data(self, X, reset=False)
+        with numpy_settings():
+            return validate_data(self, X, reset=False)
 
     def _is_valid(self, X: Any) -> bool:
         """Return whether X is certainly an array of finite floats as wide as in `fit`."""
