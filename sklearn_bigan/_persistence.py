@@ -12,7 +12,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn_bigan._data.standardizer import Standardizer
 from sklearn_bigan._runtime.caller import warn
-from sklearn_bigan._runtime.determinism import float32_by_default
+from sklearn_bigan._runtime.settings import InferenceSettings, training_settings
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import ModelSpec
@@ -58,10 +58,11 @@ def net_to_state(net: BiGANNet) -> dict[str, Any]:
     The net is neither moved nor changed, and shares no memory with the result. Of E and G the
     averaged weights are kept, of the optimizer nothing: it is twice the size of the networks.
     """
-    state = {
-        name: tensor.detach().to("cpu", copy=True).numpy()
-        for name, tensor in net.module_.state_dict().items()
-    }
+    with InferenceSettings():
+        state = {
+            name: tensor.detach().to("cpu", copy=True).numpy()
+            for name, tensor in net.module_.state_dict().items()
+        }
     return {
         "format": FORMAT,
         "versions": dict(versions()),
@@ -99,7 +100,7 @@ def net_from_state(state: dict[str, Any], estimator_name: str, **settings: Any) 
         _, dot, own = name.partition("averaged.")
         if dot:
             weights.setdefault(own, weights[name])
-    with float32_by_default():
+    with training_settings():  # training may go on with the weights
         net = BiGANNet(
             ModelSpec(**state["spec"]),
             TrainingConfig(**state["config"]),

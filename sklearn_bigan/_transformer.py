@@ -29,10 +29,10 @@ from sklearn_bigan._files.reading import read as read_file
 from sklearn_bigan._files.writing import write as write_file
 from sklearn_bigan._persistence import net_from_state, net_to_state
 from sklearn_bigan._runtime.caller import warn
-from sklearn_bigan._runtime.determinism import float32_by_default
 from sklearn_bigan._runtime.device import check_device_name, resolve_device
 from sklearn_bigan._runtime.distributed import from_first
 from sklearn_bigan._runtime.inference import CHUNK_ROWS
+from sklearn_bigan._runtime.settings import numpy_settings, training_settings
 from sklearn_bigan._training.callbacks import without_live
 from sklearn_bigan._training.checkpoint import Checkpoint, fingerprint
 from sklearn_bigan._training.diagnostics import problem
@@ -486,7 +486,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         # Everything happens on a copy: a failure, Ctrl-C included, changes nothing.
         trial = object.__new__(type(self))
         trial.__dict__.update(vars(self))
-        with float32_by_default():
+        with training_settings():
             found = trial._fit(X, go_on=go_on and hasattr(self, "net_"), decay=decay)
         self.__dict__ = trial.__dict__
         if found:  # what was learned stays, even where warnings are errors
@@ -731,7 +731,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 "maps z, not hidden features. Use features='latent' or features='all'."
             )
         check_kind(Z, "Z")
-        Z = check_array(Z, input_name="Z")
+        with numpy_settings():
+            Z = check_array(Z, input_name="Z")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns, but with features={self.features!r} transform gives "
@@ -769,12 +770,11 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 f"The 'n_samples' parameter must be an int in the range [1, inf). Got "
                 f"{n_samples!r} instead."
             )
-        with float32_by_default():
-            z = self.net_.draw_codes(
-                int(n_samples),
-                parameters.draw_seed(random_state),
-                None if cluster is None else self._cluster(cluster),
-            )
+        z = self.net_.draw_codes(
+            int(n_samples),
+            parameters.draw_seed(random_state),
+            None if cluster is None else self._cluster(cluster),
+        )
         return self._generate(z)
 
     def _cluster(self, cluster: Any) -> int:
@@ -807,11 +807,13 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """
         return self._reconstruct(self._rows(X))
 
+    @numpy_settings()
     def _reconstruct(self, X: np.ndarray) -> np.ndarray:
         used = self.net_.module_.averaged
         x_hat = self.net_.map_rows(lambda x: used.generator(used.encoder(x)), X)
         return self.net_.standardizer.inverse_transform(x_hat)
 
+    @numpy_settings()
     def _generate(self, Z: np.ndarray) -> np.ndarray:
         """Return G(Z) in the units of X."""
         x_hat = self.net_.map_codes(self.net_.module_.averaged.generator, Z)
@@ -819,6 +821,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     # Scores.
 
+    @numpy_settings()
     def score(self, X: Any, y: Any = None) -> float:
         """Return the share of the variation of X that G(E(X)) explains; comparable with PCA's.
 
@@ -920,7 +923,8 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if not self._is_valid(X):
             check_is_fitted(self)
             check_kind(X)
-            X = validate_data(self, X, reset=False)
+            with numpy_settings():
+                X = validate_data(self, X, reset=False)
         bounds = OUTPUT_RANGES[self.output_activation_]
         if bounds is not None:
             least, most = np.minimum.reduce(X, axis=None), np.maximum.reduce(X, axis=None)

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from sklearn_bigan._runtime.determinism import default_generators_seeded, deterministic
+from sklearn_bigan._runtime.determinism import default_generators_seeded
+from sklearn_bigan._runtime.settings import fixed_threads
 
 CPU = torch.device("cpu")
 
@@ -11,7 +12,7 @@ def test_the_number_of_threads_is_one_inside_and_restored_after_an_error(threads
     before, within = torch.get_num_threads(), []
 
     def fail():
-        with deterministic():
+        with fixed_threads():
             within.append(torch.get_num_threads())
             raise RuntimeError
 

@@ -22,7 +22,7 @@ LAYERS = {
     "_objectives": {"torch"},
     "_data": {"numpy", "sklearn", "skorch", "torch"},
     "networks": {"numpy", "torch"},
-    "_runtime": {"numpy", "threadpoolctl", "torch"},
+    "_runtime": {"numpy", "sklearn", "threadpoolctl", "torch"},
 }
 ORDER = tuple(LAYERS)
 MODULES = {

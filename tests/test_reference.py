@@ -6,7 +6,7 @@ amplified over fifty steps.
 """
 
 import copy
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy, softplus
 
 from sklearn_bigan._data.augmentation import ViewDraws, apply_views
 from sklearn_bigan._data.source import RowSource
-from sklearn_bigan._training import net as engine
+from sklearn_bigan._runtime import settings
 
 
 def mean_square(a, b):
@@ -207,7 +207,8 @@ def float64(monkeypatch):
     try:
         with monkeypatch.context() as patch:
             patch.setattr(RowSource, "read", standardised)
-            patch.setattr(engine, "float32_by_default", nullcontext)
+            dtype = settings.SETTINGS[0]._replace(value=torch.float64)
+            patch.setitem(settings.SETTINGS, 0, dtype)
             yield
     finally:
         torch.set_default_dtype(torch.float32)

@@ -1,16 +1,13 @@
-"""Private randomness, and settings of the process under which training has the same bits."""
+"""Private randomness: seed streams and generators of a fit."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch.backends import cudnn
 
 # torch's default generators belong to the process. Whoever seeds them holds this lock, so that
 # fits in several threads neither see nor disturb each other's state.
@@ -75,68 +72,3 @@ def set_default_states(device: torch.device, states: list[Tensor]) -> None:
 
 def _place(device: torch.device) -> tuple[torch.device, ...]:
     return () if device.type == "mps" else (device,)  # torch.mps knows one device only
-
-
-class _Shared:
-    """A setting of the process that several threads may want at once.
-
-    The first thread to enter saves the old setting, the last to leave restores it.
-    """
-
-    def __init__(self, setting: Callable[[], AbstractContextManager[Any]]) -> None:
-        self.setting = setting
-        self.lock = threading.Lock()
-        self.inside = 0
-
-    @contextmanager
-    def __call__(self) -> Iterator[Any]:
-        with self.lock:
-            if self.inside == 0:
-                self.held = self.setting()
-                self.before = self.held.__enter__()
-            self.inside += 1
-        try:
-            yield self.before
-        finally:
-            with self.lock:
-                self.inside -= 1
-                if self.inside == 0:
-                    self.held.__exit__(None, None, None)
-
-
-@contextmanager
-def _default_dtype() -> Iterator[torch.dtype]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    yield before
-    torch.set_default_dtype(before)
-
-
-@contextmanager
-def _pools_and_cudnn() -> Iterator[int]:
-    n_threads, before = torch.get_num_threads(), (cudnn.deterministic, cudnn.benchmark)
-    cudnn.deterministic, cudnn.benchmark = True, False
-    with threadpool_limits(1):
-        yield n_threads
-    cudnn.deterministic, cudnn.benchmark = before
-
-
-# Makes new tensors float32 whatever the caller's default dtype is; draws depend on it, too.
-float32_by_default = _Shared(_default_dtype)
-_PINNED = _Shared(_pools_and_cudnn)
-
-
-@contextmanager
-def deterministic(n_threads: int = 1) -> Iterator[None]:
-    """Use a fixed number of CPU threads, and cuDNN's deterministic kernels.
-
-    Sums over a batch depend on the number of threads in their last bits, and joblib's workers have
-    fewer threads than the process that started them: only a fixed number gives the same bits in
-    every worker. `n_threads` are torch's; BLAS and scikit-learn use one.
-    """
-    with _PINNED() as before:
-        torch.set_num_threads(n_threads)  # a setting of each Python thread
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)

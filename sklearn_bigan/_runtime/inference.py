@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from sklearn_bigan._runtime.settings import InferenceSettings
+
 # Rows evaluated at a time. Bounds the memory beside the output to a few activations of this many
 # rows, and keeps any device busy.
 CHUNK_ROWS = 8192
@@ -48,7 +50,7 @@ def map_chunks(
         _check_finite(out, start)
         return out
 
-    with torch.inference_mode():
+    with InferenceSettings():
         first = outputs(0)
         if len(rows) == len(first):
             return first
@@ -75,7 +77,9 @@ def _check_finite(out: np.ndarray, start: int) -> None:
 @cache
 def smallest_exact_multiple() -> int:
     """Return the smallest batch size whose products on this CPU have the bits of a large one."""
-    return next((m for m in MULTIPLES if all(_is_exact(m, *shape) for shape in TRIAL_SHAPES)), 32)
+    with InferenceSettings():  # those that the multiple will be used with
+        exact = (m for m in MULTIPLES if all(_is_exact(m, *shape) for shape in TRIAL_SHAPES))
+        return next(exact, MULTIPLE)
 
 
 def _is_exact(multiple: int, n_in: int, n_out: int) -> bool:

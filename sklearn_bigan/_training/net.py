@@ -25,12 +25,15 @@ from sklearn_bigan._runtime.determinism import (
     Stream,
     child_seed,
     default_generators_seeded,
-    deterministic,
-    float32_by_default,
     generator_on,
 )
 from sklearn_bigan._runtime.inference import MULTIPLE, map_chunks, smallest_exact_multiple
 from sklearn_bigan._runtime.interrupts import is_interrupt, marking_interrupts
+from sklearn_bigan._runtime.settings import (
+    InferenceSettings,
+    fixed_threads,
+    training_settings,
+)
 from sklearn_bigan._training.averaging import (
     STATISTICS_BATCHES,
     MovingAverage,
@@ -180,8 +183,15 @@ class BiGANNet(NeuralNet):
             graphs=graphs,
         )
 
+    @training_settings()
+    def initialize(self) -> Self:
+        """Make the networks, their optimizer and all else, as skorch does."""
+        super().initialize()
+        return self
+
     # Training.
 
+    @training_settings()
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
         """Train for `max_epochs` epochs with a decaying learning rate; from scratch by default.
 
@@ -192,6 +202,7 @@ class BiGANNet(NeuralNet):
             self.initialize()
         return self._train(X, decay=True, **fit_params)
 
+    @training_settings()
     def partial_fit(self, X: Any, y: Any = None, classes: Any = None, **fit_params: Any) -> Self:
         """Train on, for `max_epochs` epochs with a constant learning rate; otherwise as `fit`."""
         if not self.initialized_:
@@ -223,12 +234,7 @@ class BiGANNet(NeuralNet):
             if self.spec.has_private_randomness
             else default_generators_seeded(self._seed(Stream.DROPOUT) + rank, source.device)
         )
-        with (
-            float32_by_default(),
-            deterministic(self.config.n_threads),
-            dropout,
-            marking_interrupts(),
-        ):
+        with fixed_threads(self.config.n_threads), dropout, marking_interrupts():
             if not self.history:
                 self._check_own_bodies(source)
             try:
@@ -410,6 +416,7 @@ class BiGANNet(NeuralNet):
         distributed.copy_from_first(self.module_)
         self.history[:] = distributed.from_first(list(self.history), source.device)
 
+    @training_settings()
     def diagnose(self, X: Any) -> Diagnostics:
         """Compute the diagnostics of the networks as they are used, on rows of X."""
         source = self.get_dataset(X)
@@ -462,10 +469,11 @@ class BiGANNet(NeuralNet):
     def draw_codes(self, n_samples: int, seed: int, cluster: int | None) -> np.ndarray:
         """Draw codes from the prior fitted to the codes, or from one of its clusters."""
         # On the CPU, so that a seed means the same z on every device.
-        prior = copy.deepcopy(self.module_.averaged.encoder.prior).cpu()
-        generator = generator_on(torch.device("cpu"), seed)
-        drawn = {} if cluster is None else {"cluster": cluster}
-        return prior.sample(n_samples, generator, **drawn).numpy()
+        with InferenceSettings():
+            prior = copy.deepcopy(self.module_.averaged.encoder.prior).cpu()
+            generator = generator_on(torch.device("cpu"), seed)
+            drawn = {} if cluster is None else {"cluster": cluster}
+            return prior.sample(n_samples, generator, **drawn).numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the codes of X; `predict` does the same. The name is skorch's."""
@@ -478,6 +486,7 @@ class BiGANNet(NeuralNet):
 
     # Copies and files.
 
+    @training_settings()
     def load_params(self, *args: Any, **kwargs: Any) -> None:
         """Load what `save_params` has saved; the history tells the number of updates."""
         super().load_params(*args, **kwargs)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_bigan._runtime.determinism import default_generators_seeded, deterministic
+from sklearn_bigan._runtime.determinism import default_generators_seeded
 from sklearn_bigan._runtime.distributed import SharedBatchNorm
+from sklearn_bigan._runtime.settings import fixed_threads
 from sklearn_bigan.networks import ali, dcgan, mlp
 from sklearn_bigan.networks.body import count_outputs
 from sklearn_bigan.networks.discriminator import JointDiscriminator
@@ -145,7 +146,7 @@ def make_bigan(spec: ModelSpec, x_mean: Tensor, seed: int) -> BiGAN:
 
     Samples start at `x_mean`, the mean of the rows as the networks see them.
     """
-    with deterministic(), default_generators_seeded(seed, CPU):
+    with fixed_threads(), default_generators_seeded(seed, CPU):
         bodies = _make_bodies(spec, spec.factories())
         encoder, generator, discriminator = _assemble(spec, bodies, _count(spec, bodies))
         if isinstance(encoder.prior, MixturePrior):
