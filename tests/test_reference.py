@@ -208,7 +208,7 @@ def float64(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(RowSource, "read", standardised)
             dtype = settings.SETTINGS[0]._replace(value=torch.float64)
-            patch.setitem(settings.SETTINGS, 0, dtype)
+            patch.setattr(settings, "SETTINGS", [dtype, *settings.SETTINGS[1:]])
             yield
     finally:
         torch.set_default_dtype(torch.float32)

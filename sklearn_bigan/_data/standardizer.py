@@ -55,7 +55,7 @@ class Standardizer:
             out = np.empty(x.shape, dtype=np.float32)
         x = np.asarray(x)  # slices of a memory map are expensive objects
         n_rows = max(1, CHUNK_VALUES // x.shape[1])
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for start in range(0, len(x), n_rows):
                 t = np.subtract(x[start : start + n_rows], self.center, dtype=np.float64)
                 t *= self._factor
@@ -107,7 +107,7 @@ def as_float32(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         return np.ascontiguousarray(x)
     if out is None:
         out = np.empty(x.shape, dtype=np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         out[:] = x
         return _checked(out, x)
 
