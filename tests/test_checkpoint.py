@@ -1,6 +1,7 @@
 """A fit that was interrupted goes on from its checkpoint, and ends with the same bits."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -106,6 +107,35 @@ def test_a_finished_training_is_loaded(small_digits, tmp_path):
     first.partial_fit(small_digits)
     never.set_params(callbacks=None).partial_fit(small_digits)
     np.testing.assert_array_equal(never.transform(small_digits), first.transform(small_digits))
+
+
+@pytest.mark.parametrize("at", [0, 7, 25])
+def test_ctrl_c_costs_no_step(small_digits, tmp_path, at):
+    class CtrlC(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            if net.n_updates_ == at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    given = SETTINGS | {"checkpoint": tmp_path / "file"}
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        small(**given, callbacks=[CtrlC()]).fit(small_digits)
+    assert signal.getsignal(signal.SIGINT) is handler
+    header, _ = checkpoint.read(tmp_path / "file")
+    assert header["n_updates"] == at + 1
+    assert_same(small(**given).fit(small_digits), small(**SETTINGS).fit(small_digits))
+
+
+def test_a_second_ctrl_c_does_not_wait(small_digits, tmp_path):
+    class Impatient(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("the second was held back, too")
+
+    with pytest.raises(KeyboardInterrupt):
+        small(**SETTINGS, checkpoint=tmp_path / "file", callbacks=[Impatient()]).fit(small_digits)
+    assert not (tmp_path / "file").exists()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from sklearn_bigan._data.source import advise_dontneed
 from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import default_states, set_default_states
 from sklearn_bigan._runtime.files import file_to_write, remove_leftovers, replace_file
+from sklearn_bigan._runtime.interrupts import HeldInterrupts
 
 # Key of the header in the file's metadata.
 KEY = "training"
@@ -71,6 +72,7 @@ class Checkpoint:
         self.interval = interval
         self.identity: dict[str, Any] = json.loads(json.dumps(identity, default=repr))
         self.last = time.monotonic()
+        self.interrupts = HeldInterrupts()
         self._header: dict[str, Any] = {}
         self._arrays: dict[str, np.ndarray] = {}
         remove_leftovers(self.path)
@@ -110,9 +112,13 @@ class Checkpoint:
 
     # Writing.
 
-    def is_due(self) -> bool:
-        """Return whether the last checkpoint is `interval` seconds old."""
-        return time.monotonic() - self.last >= self.interval
+    def after_step(
+        self, net: NeuralNet, batches: Batches, n_epochs: int, means: EpochMeans
+    ) -> None:
+        """Write the training if it is time to, or if there was a Ctrl-C, which is then raised."""
+        if self.interrupts.pending or time.monotonic() - self.last >= self.interval:
+            self.save(net, batches, n_epochs, means)
+        self.interrupts.release()
 
     def save(
         self, net: NeuralNet, batches: Batches | None, n_epochs: int, means: EpochMeans
@@ -173,7 +179,11 @@ class Checkpoint:
         net.n_updates_ = header["n_updates"]
 
     def resume(self, net: NeuralNet, batches: Batches) -> tuple[int, EpochMeans]:
-        """Bring net and batches to where they were; return whole epochs and means of the next."""
+        """Bring net and batches to where they were; return whole epochs and means of the next.
+
+        From here on Ctrl-C waits for the end of a step.
+        """
+        self.interrupts.holding = True
         if not self._header:
             return 0, EpochMeans()
         self.restore(net)

@@ -234,7 +234,8 @@ class BiGANNet(NeuralNet):
             if self.spec.has_private_randomness
             else default_generators_seeded(self._seed(Stream.DROPOUT) + rank, source.device)
         )
-        with fixed_threads(self.config.n_threads), dropout, marking_interrupts():
+        held = nullcontext() if checkpoint is None else checkpoint.interrupts.handling()
+        with fixed_threads(self.config.n_threads), dropout, marking_interrupts(), held:
             if not self.history:
                 self._check_own_bodies(source)
             try:
@@ -319,8 +320,8 @@ class BiGANNet(NeuralNet):
                 self.notify(
                     "on_batch_end", batch=batch, training=True, y_pred=None, metrics=metrics
                 )
-                if checkpoint is not None and checkpoint.is_due():
-                    checkpoint.save(self, batches, n_epochs, means)
+                if checkpoint is not None:
+                    checkpoint.after_step(self, batches, n_epochs, means)
             average.copy()
             self._record_epoch(means, probe, probe_seed)
             self.notify("on_epoch_end", **datasets)
