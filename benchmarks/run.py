@@ -38,6 +38,7 @@ BENCHMARKS = {
     "search": ("speed.search", "How much sooner does a grid search end with two workers?"),
     "processes": ("speed.processes", "What do two processes under torchrun gain over one?"),
     "gpu": ("speed.gpu", "What does a step take on an accelerator?"),
+    "fuzz": ("robustness.fuzz", "What does load make of damaged and forged files?"),
     "kill": ("robustness.kill", "Does a training that was killed go on with the same bits?"),
 }
 FOLDER = Path(os.environ.get("SKLEARN_BIGAN_DATA", HERE.parent / "../shared/data"))

@@ -1,7 +1,6 @@
 """The benchmarks: the experiments, their runs and lines, metrics, clocks and the report."""
 
 import json
-import subprocess
 import sys
 import time
 from functools import partial
@@ -510,12 +509,15 @@ def test_the_best_tuned_learning_rate_is_taken(module, tmp_path):
 
 
 def test_damaged_and_forged_files_are_counted(module, tmp_path):
-    out = tmp_path / "counts.json"
-    script = module("lines").HERE / "robustness" / "fuzz.py"
-    command = [sys.executable, str(script), "--mutations", "42", "--seed", "3", "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True)
-    counts = json.loads(out.read_text())
+    module("run").main(["fuzz", "--rounds", "42", "--out", str(tmp_path / "lines.jsonl")])
+    counts = json.loads((tmp_path / "lines.jsonl").read_text())
     assert counts["outcomes"].keys() <= {"ValueError", "equal", "other model", "unchanged"}
     assert sum(counts["outcomes"].values()) == counts["mutations"] == 42
-    assert counts["by_kind"]["bytes"] == {"ValueError": 6}
-    assert "fuzz.py --mutations 42 --seed 3" in counts["command"]
+    assert counts["by kind"]["bytes"] == {"ValueError": 6}
+
+
+def test_killed_trainings_are_counted(module, tmp_path):
+    module("run").main(["kill", "--rounds", "4", "--out", str(tmp_path / "lines.jsonl")])
+    counts = json.loads((tmp_path / "lines.jsonl").read_text())
+    assert counts["runs"] == counts["equal"] == 4
+    assert counts["torn"] == 0

@@ -1,23 +1,17 @@
 """What `load` makes of damaged and forged files.
 
-    python benchmarks/robustness/fuzz.py --mutations 100000 --seed 0 \
-        --out benchmarks/results/robustness_fuzz.json
-
 Each mutation of a small model's file is loaded in a child process with limits on memory and time.
 Mutations of kind "bytes" leave the checksum wrong; the others are forged, with a right one. The
 outcome is the type of the error, "equal" or "other model" for a file that loads and computes the
 same bits as the original or not, "unchanged" for a mutation that changes nothing, or "crash",
-"hang" or "over-allocation". One line of JSON sums up. Needs fork.
+"hang" or "over-allocation". Needs fork.
 """
 
-import argparse
-import json
 import multiprocessing
 import resource
 import signal
 import sys
 import tempfile
-import time
 import warnings
 from collections import Counter, defaultdict
 from multiprocessing.connection import Connection
@@ -25,16 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from speed.clock import Figures
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
+from sklearn_bigan import load
 
-from factories import small, table  # noqa: E402
-from forgery import MUTATIONS  # noqa: E402
-from lines import provenance  # noqa: E402
+# The mutations are those of the tests.
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
-from sklearn_bigan import load  # noqa: E402
+from factories import small, table
+from forgery import MUTATIONS
 
 # Seconds for one file: Python is interrupted after the first, the process killed after the second.
 SECONDS, PATIENCE = 2, 20
@@ -77,7 +70,7 @@ def interrupt(*_: Any) -> None:
     raise TimeoutError
 
 
-def run(numbers: range, seed: int, pipe: Connection, data: bytes, X: np.ndarray, expected: Any):
+def run(numbers: range, pipe: Connection, data: bytes, X: np.ndarray, expected: Any):
     """Send kind and outcome of each mutation, in a child process."""
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, interrupt)
@@ -87,7 +80,7 @@ def run(numbers: range, seed: int, pipe: Connection, data: bytes, X: np.ndarray,
     with tempfile.TemporaryDirectory() as directory:
         for number in numbers:
             kind = kinds[number % len(kinds)]
-            random = np.random.default_rng([seed, number])
+            random = np.random.default_rng(number)
             try:
                 changed = MUTATIONS[kind](data, random)
             except MemoryError:
@@ -99,14 +92,8 @@ def run(numbers: range, seed: int, pipe: Connection, data: bytes, X: np.ndarray,
             pipe.send((kind, outcome(Path(directory) / "model", changed, X, expected)))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the mutations and write the summary."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--mutations", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="file for the summary, which is also printed")
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(1)
+def load_mutated(*, device: str, rounds: int = 100_000) -> Figures:
+    """Load as many mutations, and count the outcomes of each kind."""
     warnings.simplefilter("ignore")
     X = table()
     model = small(hidden_layer_sizes=(8,), prior=3).fit(X)
@@ -118,13 +105,11 @@ def main(arguments: list[str] | None = None) -> None:
 
     context, kinds = multiprocessing.get_context("fork"), list(MUTATIONS)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    start, done = time.perf_counter(), 0
-    while done < given.mutations:
+    done = 0
+    while done < rounds:
         ours, theirs = context.Pipe(duplex=False)
-        numbers = range(done, min(done + BATCH, given.mutations))
-        child = context.Process(
-            target=run, args=(numbers, given.seed, theirs, data, X, expected), daemon=True
-        )
+        numbers = range(done, min(done + BATCH, rounds))
+        child = context.Process(target=run, args=(numbers, theirs, data, X, expected), daemon=True)
         child.start()
         theirs.close()
         for number in numbers:
@@ -135,26 +120,15 @@ def main(arguments: list[str] | None = None) -> None:
             counts[kind or kinds[number % len(kinds)]][found] += 1
             done += 1
             if kind is None:  # the next child goes on after this one
-                print(f"mutation {number}: {found}", file=sys.stderr)
                 break
         child.kill()
         child.join()
-    summary = {
-        "mutations": given.mutations,
-        "seed": given.seed,
-        "seconds": round(time.perf_counter() - start, 1),
-        "file_bytes": len(data),
+    return {
+        "mutations": rounds,
+        "bytes of the file": len(data),
         "outcomes": dict(sum(counts.values(), Counter())),
-        "by_kind": {kind: dict(counts[kind]) for kind in kinds},
-        **provenance(),
-        "command": f"python benchmarks/robustness/fuzz.py --mutations {given.mutations} "
-        f"--seed {given.seed}",
+        "by kind": {kind: dict(counts[kind]) for kind in kinds},
     }
-    line = json.dumps(summary)
-    print(line)
-    if given.out is not None:
-        given.out.write_text(line + "\n")
 
 
-if __name__ == "__main__":
-    main()
+PARTS = {"load": load_mutated}
