@@ -367,6 +367,8 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     "threads": partial(grid, "threads", "fit", "rows x columns"),
     "search": partial(grid, "search", "engines", "engine"),
     "gpu": partial(grid, "gpu", "steps", "milliseconds a step"),
+    "kill": partial(grid, "kill", "fit", "killed at"),
+    "fuzz": partial(grid, "fuzz", "load", "mutation of"),
 }
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -25,7 +25,7 @@ from sklearn_bigan import BiGANTransformer
 from sklearn_bigan._training.checkpoint import read
 
 FORK = multiprocessing.get_context("fork")
-WAYS = ("any moment", "inside a save", "disk full", "directory gone")
+WAYS = ("any moment", "inside a save", "a full disk", "a directory that is gone")
 KILLS = 3  # of each run
 EVERY = 0.002  # seconds between checkpoints
 TOO_SMALL = 10_000  # bytes of a full disk, less than any checkpoint
@@ -61,7 +61,7 @@ def bits(estimator: BiGANTransformer) -> str:
 def child(path: Path, way: str, seed: int, result: Any) -> None:
     """Train, in circumstances, and send the bits if the end is reached."""
     random.seed(seed)
-    if way == "disk full":
+    if way == "a full disk":
         resource.setrlimit(resource.RLIMIT_FSIZE, (TOO_SMALL, TOO_SMALL))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     elif way == "inside a save":
@@ -89,7 +89,7 @@ def attempt(path: Path, way: str, seed: int, seconds: float | None) -> str | Non
     process.start()
     there.close()
     away = path.parent.with_name("away")
-    if way == "directory gone" and seconds is not None:
+    if way == "a directory that is gone" and seconds is not None:
         time.sleep(seconds / 2)
         path.parent.rename(away)
         time.sleep(seconds / 2)
@@ -116,27 +116,26 @@ def fit(*, device: str, rounds: int = 200) -> Figures:
     reference.join()
     took = time.monotonic() - start
     drawn = random.Random(0)
-    counts = {"runs": 0, "kills": 0, "files": 0, "torn": 0, "equal": 0}
-    by_way = dict.fromkeys(WAYS, 0)
+    names = ("runs", "kills", "files", "torn files", "equal")
+    counts: dict[str, Any] = {way: dict.fromkeys(names, 0) for way in WAYS}
     for number in range(rounds):
         way = WAYS[number % len(WAYS)]
+        own = counts[way]
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "run" / "checkpoint"
             path.parent.mkdir()
             for _ in range(KILLS):
                 if attempt(path, way, drawn.randrange(2**32), drawn.uniform(0, took)) is None:
-                    counts["kills"] += 1
+                    own["kills"] += 1
                 if path.exists():
-                    counts["files"] += 1
+                    own["files"] += 1
                     try:
                         read(path)
                     except ValueError:
-                        counts["torn"] += 1
-            equal = attempt(path, "", 0, None) == expected
-        counts["runs"] += 1
-        counts["equal"] += equal
-        by_way[way] += equal
-    return counts | {f"equal, {way}": n for way, n in by_way.items()}
+                        own["torn files"] += 1
+            own["runs"] += 1
+            own["equal"] += attempt(path, "", 0, None) == expected
+    return counts
 
 
 PARTS = {"fit": fit}
