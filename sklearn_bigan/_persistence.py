@@ -12,7 +12,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn_bigan._data.standardizer import Standardizer
 from sklearn_bigan._runtime.caller import warn
-from sklearn_bigan._runtime.settings import InferenceSettings, training_settings
+from sklearn_bigan._runtime.settings import training_settings
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import ModelSpec
@@ -58,7 +58,7 @@ def net_to_state(net: BiGANNet) -> dict[str, Any]:
     The net is neither moved nor changed, and shares no memory with the result. Of E and G the
     averaged weights are kept, of the optimizer nothing: it is twice the size of the networks.
     """
-    with InferenceSettings():
+    with training_settings():  # a forked process copies by one thread
         state = {
             name: tensor.detach().to("cpu", copy=True).numpy()
             for name, tensor in net.module_.state_dict().items()

@@ -174,6 +174,7 @@ def test_the_encoder_gets_views_and_the_discriminator_the_rows(images, n_neighbo
         assert is_a_row(encoded).float().mean() < 0.1
 
 
+@pytest.mark.filterwarnings("ignore:X has values from")  # views change the brightness
 def test_codes_of_views_of_an_image_are_alike(images):
     rows = np.repeat(images, 3, axis=0)
     trained, untrained = (

@@ -150,6 +150,7 @@ def test_columns_that_are_nearly_constant_spoil_no_reconstruction_of_new_rows(di
 METHODS = ("transform", "reconstruct", "score", "score_samples", "predict_cluster")
 
 
+@pytest.mark.filterwarnings("ignore:X has values from")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("value", [1e20, 1e38, 1e39, 1e300])
 @pytest.mark.parametrize("activation", ["identity", "sigmoid"])
@@ -167,6 +168,7 @@ def test_huge_rows_give_finite_results_or_a_clear_error(method, value, activatio
     assert np.isfinite(found).all()
 
 
+@pytest.mark.filterwarnings("ignore:X has values from")
 def test_the_row_that_overflows_is_named_by_its_number(monkeypatch):
     from sklearn_bigan._runtime import inference
 

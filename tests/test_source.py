@@ -117,7 +117,7 @@ def test_values_of_a_memory_map_are_checked(tmp_path, value, message):
 
 def test_a_dataset_is_refused_with_what_to_do_instead():
     dataset = torch.utils.data.TensorDataset(torch.zeros(4, 2))
-    with pytest.raises(TypeError, match=r"Got a torch Dataset.*np\.memmap.*partial_fit"):
+    with pytest.raises(TypeError, match=r"Got torch.*TensorDataset.*np\.memmap.*partial_fit"):
         BiGANTransformer(1).fit(dataset)
 
 

@@ -3,9 +3,9 @@
 import sys
 import warnings
 
-# What lies between the user's code and a warning: this package, what calls it, and what copies and
-# loads estimators.
-BETWEEN = {"sklearn_bigan", "sklearn", "skorch", "joblib", "copy", "pickle"}
+# What lies between the user's code and a warning: this package, what calls it, what copies and loads
+# estimators, and decorators.
+BETWEEN = {"sklearn_bigan", "sklearn", "skorch", "joblib", "copy", "pickle", "contextlib"}
 
 
 def warn(message: str | Warning, category: type[Warning] = UserWarning) -> None:
