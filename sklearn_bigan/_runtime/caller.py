@@ -3,8 +3,8 @@
 import sys
 import warnings
 
-# What lies between the user's code and a warning: this package, what calls it, what copies and loads
-# estimators, and decorators.
+# What lies between the user's code and a warning: this package, what calls it, decorators, and what
+# copies and loads estimators.
 BETWEEN = {"sklearn_bigan", "sklearn", "skorch", "joblib", "copy", "pickle", "contextlib"}
 
 
