@@ -497,6 +497,13 @@ def check_range(statistics: ColumnStatistics, output_activation: str) -> None:
         )
 
 
+def named_seed(random_state: Any) -> int | str | None:
+    """Return what tells two values of `random_state` apart, in any process."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return None if random_state is None else type(random_state).__name__
+
+
 def draw_seed(random_state: Any) -> int:
     """Draw the seed that all randomness of a fit is derived from.
 

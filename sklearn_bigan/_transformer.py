@@ -30,7 +30,7 @@ from sklearn_bigan._files.writing import write as write_file
 from sklearn_bigan._persistence import net_from_state, net_to_state
 from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.device import check_device_name, resolve_device
-from sklearn_bigan._runtime.distributed import from_first
+from sklearn_bigan._runtime.distributed import from_first, rank_and_size
 from sklearn_bigan._runtime.inference import CHUNK_ROWS
 from sklearn_bigan._runtime.settings import numpy_settings, training_settings
 from sklearn_bigan._training.callbacks import without_live
@@ -523,11 +523,12 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.net_.fit(source, checkpoint=checkpoint)
         else:
             self.net_.partial_fit(source)
-        if self.n_iter_ == n_before or (go_on and not decay):
+        later_piece = go_on and not decay
+        if later_piece or self.n_iter_ == n_before:
             return ""
         if constant:
             return ALL_EQUAL
-        if not decay:
+        if not decay:  # one pass over a piece is too little to be judged
             return ""
         usual_rate = parameters.usual_learning_rate(self, len(rows))
         return problem(self.net_.diagnose(source), self.net_.lr, usual_rate)
@@ -550,13 +551,19 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         place = parameters.checkpoint_place(self.checkpoint)
         if place is None:
             return None
+        if rank_and_size()[1] > 1:
+            raise ValueError(
+                "checkpoint needs a training in one process: under torchrun each has generators of "
+                "its own. Use checkpoint=None."
+            )
         identity = {
             "X": fingerprint(rows),
             **vars(spec),
+            "network": spec.network_names(),
             **vars(settings["config"]),
             "learning_rate": settings["lr"],
             **{name: settings[name] for name in ("batch_size", "max_epochs")},
-            "random_state": repr(self.random_state),
+            "random_state": parameters.named_seed(self.random_state),
             "device": self.device_,
         }
         return Checkpoint(*place, identity)

@@ -61,3 +61,17 @@ def test_the_snippet_with_early_stopping_stops(small_digits):
     }
     exec(snippet_with("EarlyStopping"), names)
     assert names["bigan"].n_iter_ < 200
+
+
+def test_the_snippets_of_files_write_and_read_them(small_digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = partial(BiGANTransformer, hidden_layer_sizes=(8,), max_epochs=1)
+    names = {"BiGANTransformer": small, "X": small_digits}
+    exec(snippet_with("photographs.checkpoint"), names)
+    exec(snippet_with("digits.safetensors"), names)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "photographs.checkpoint",
+        "digits.safetensors",
+    }
+    expected = names["bigan"].transform(small_digits)
+    np.testing.assert_array_equal(names["again"].transform(small_digits), expected)

@@ -67,6 +67,12 @@ class ModelSpec:
         """
         return self.network in ("mlp", "dcgan")
 
+    def network_names(self) -> str | dict[str, str]:
+        """Return the name of the network, or those of the user's factories by role."""
+        if isinstance(self.network, str):
+            return self.network
+        return {role: getattr(f, "__qualname__", repr(f)) for role, f in self.network.items()}
+
     def user_factories(self) -> dict[str, Factory]:
         """Return the user's factories by role, if any."""
         if isinstance(self.network, str):
