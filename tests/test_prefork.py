@@ -1,6 +1,7 @@
 """A model in a web server that loads it once and forks its workers."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ if not hasattr(os, "fork"):
 N_WORKERS, N_REQUESTS, SECONDS = 4, 1000, 60
 APP = """
 import os
+import signal
 import numpy as np
 from sklearn_bigan import load
 
@@ -49,16 +51,12 @@ def server(tmp_path, small_digits):
             cwd=tmp_path,
             env={**os.environ, "MODEL": str(tmp_path / "model"), "OMP_NUM_THREADS": "2"},
             pass_fds=[listening.fileno()],
-            stderr=subprocess.PIPE,
-            text=True,
+            start_new_session=True,
         )
         # Connections wait in the socket until a worker takes them.
         yield listening.getsockname()[1], model
-        process.terminate()
-        try:
-            process.communicate(timeout=20)
-        finally:
-            process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # workers take seconds to end by themselves
+        process.wait()
 
 
 def test_forked_workers_answer_with_the_codes_of_the_model(server, small_digits):

@@ -13,7 +13,13 @@ R = TypeVar("R")
 
 # What torch says in a plain RuntimeError: of the CPU (on Linux, on Windows), of a CUDA context that
 # does not fit beside others, of Apple's devices, of cuBLAS and oneDNN.
-MESSAGES = ("DefaultCPUAllocator", "not enough memory", "out of memory", "ALLOC_FAILED", "bad_alloc")
+MESSAGES = (
+    "DefaultCPUAllocator",
+    "not enough memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "bad_alloc",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
