@@ -56,5 +56,5 @@ def _free(error: BaseException) -> None:
     """Free what the functions had that the error ended."""
     traceback.clear_frames(error.__traceback__)
     gc.collect()  # networks, optimizers and callbacks refer to one another
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
