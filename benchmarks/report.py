@@ -369,6 +369,8 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     "gpu": partial(grid, "gpu", "steps", "milliseconds a step"),
     "kill": partial(grid, "kill", "fit", "killed at"),
     "fuzz": partial(grid, "fuzz", "load", "mutation of"),
+    "endurance_cycles": partial(grid, "endurance", "cycles", "held"),
+    "endurance_fit": partial(grid, "endurance", "fit", "held"),
 }
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

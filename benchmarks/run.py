@@ -40,6 +40,10 @@ BENCHMARKS = {
     "gpu": ("speed.gpu", "What does a step take on an accelerator?"),
     "fuzz": ("robustness.fuzz", "What does load make of damaged and forged files?"),
     "kill": ("robustness.kill", "Does a training that was killed go on with the same bits?"),
+    "endurance": (
+        "robustness.endurance",
+        "Do memory, handles and threads stay flat in long use?",
+    ),
 }
 FOLDER = Path(os.environ.get("SKLEARN_BIGAN_DATA", HERE.parent / "../shared/data"))
 
@@ -62,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     quality.add_argument("--pictures", type=Path, metavar="DIR", help="draw images there")
     speed = made.add_argument_group("speed and robustness")
     speed.add_argument("--parts", nargs="+", help="instead of all parts of the benchmark")
-    speed.add_argument("--rounds", type=int, help="of what is timed in turns, or runs")
+    speed.add_argument("--rounds", type=int, help="of what is timed in turns, runs, or seconds")
     return made
 
 

@@ -32,6 +32,7 @@ from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.device import check_device_name, resolve_device
 from sklearn_bigan._runtime.distributed import from_first, rank_and_size
 from sklearn_bigan._runtime.inference import CHUNK_ROWS
+from sklearn_bigan._runtime.memory import explains_out_of_memory
 from sklearn_bigan._runtime.settings import numpy_settings, training_settings
 from sklearn_bigan._training.callbacks import without_live
 from sklearn_bigan._training.checkpoint import Checkpoint, fingerprint
@@ -51,6 +52,17 @@ MAX_BEYOND_RANGE = 0.1
 ALL_EQUAL = (
     "All rows of X are equal but for rounding: there is nothing to learn, training has ended after "
     "one epoch, and codes and scores mean nothing. Check how X was made."
+)
+
+_explains_memory_of_training = explains_out_of_memory(
+    "There is not enough memory to train. Lower batch_size or hidden_layer_sizes, or pass X as an "
+    "np.memmap, which is read in blocks. If it is an accelerator that has too little, device='cpu' "
+    "trains in the memory of the host. The estimator is as it was before the call."
+)
+_explains_memory_of_use = explains_out_of_memory(
+    "There is not enough memory for the result, or to compute it. Pass or ask for fewer rows at a "
+    "time. If it is an accelerator that has too little, save the model and load it with "
+    "device='cpu'."
 )
 
 
@@ -439,6 +451,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         ValueError
             If a parameter or X is out of range, or if training diverges. As after Ctrl-C, the
             estimator is then as it was before the call.
+        MemoryError
+            If memory is short, on the host or the device. What was allocated is freed, and the
+            estimator is as it was.
         TypeError
             If X is no array or data frame, or its dtype is not numeric; or if `sample_weight` is
             given, since rows cannot be weighted.
@@ -477,6 +492,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self._validate_params()  # scikit-learn does so in the first call only
         return self._train(X, go_on=True, decay=False)
 
+    @_explains_memory_of_training
     def _train(self, X: Any, *, go_on: bool, decay: bool) -> Self:
         """Train a net on X and, if that succeeds, adopt it; warn if something is wrong with it.
 
@@ -607,6 +623,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     # Encoding.
 
+    @_explains_memory_of_use
     def transform(self, X: Any) -> np.ndarray:
         """Encode X: the mean of q(z | x), the encoder's hidden features, or both.
 
@@ -663,6 +680,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return names
 
     @_AvailableFor("posterior", "gaussian", "have no standard deviation")
+    @_explains_memory_of_use
     def posterior_moments(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of q(z | x); only with a Gaussian posterior.
 
@@ -686,6 +704,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return both[:, : encoder.latent_dim], both[:, encoder.latent_dim :]
 
     @_AvailableFor("prior", "mixture", "have no clusters")
+    @_explains_memory_of_use
     def predict_cluster(self, X: Any) -> np.ndarray:
         """Return the cluster of the prior that each row's code lies in; only with a mixture prior.
 
@@ -712,6 +731,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     # Generation.
 
+    @_explains_memory_of_use
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Generate x_hat = G(z) from codes.
 
@@ -747,6 +767,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             )
         return self._generate(Z[:, : self.net_.module_.averaged.encoder.latent_dim])
 
+    @_explains_memory_of_use
     def sample(
         self,
         n_samples: int = 1,
@@ -799,6 +820,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             )
         return int(cluster)
 
+    @_explains_memory_of_use
     def reconstruct(self, X: Any) -> np.ndarray:
         """Return G(E(X)).
 
@@ -828,6 +850,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     # Scores.
 
+    @_explains_memory_of_use
     @numpy_settings()
     def score(self, X: Any, y: Any = None) -> float:
         """Return the share of the variation of X that G(E(X)) explains; comparable with PCA's.
@@ -858,6 +881,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             return 1.0 if residual == 0 else 0.0
         return float(1 - residual / total)
 
+    @_explains_memory_of_use
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is: minus the anomaly score of EGBAD (Zenati et al. 2018).
 
@@ -976,7 +1000,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             return
         try:
             resolve_device(self.device_)
-        except ValueError:
+        except (ValueError, torch.OutOfMemoryError):
             warn(
                 f"This model was trained on {self.device_!r}, which is not available on this "
                 f"machine; loading on the CPU."

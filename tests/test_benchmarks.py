@@ -524,3 +524,17 @@ def test_killed_trainings_are_counted(module, tmp_path):
     for way in module("robustness.kill").WAYS:
         assert line[way]["runs"] == line[way]["equal"] == 1
         assert line[way]["torn files"] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the figures are read from Linux's /proc")
+@pytest.mark.parametrize(("part", "rounds"), [("cycles", 20), ("fit", 1)])
+def test_what_a_long_use_holds_is_sampled_twice(module, tmp_path, part, rounds):
+    command = ["endurance", "--parts", part, "--rounds", str(rounds)]
+    module("run").main([*command, "--out", str(tmp_path / f"endurance_{part}.jsonl")])
+    line = json.loads((tmp_path / f"endurance_{part}.jsonl").read_text())
+    warm, end = line["after a tenth"], line["at the end"]
+    for held in ("handles", "threads"):
+        assert line["difference"][held] == end[held] - warm[held] == 0
+    assert 10 < warm["MB"] < 10_000
+    table = module("report").TABLES_OF_README[f"endurance_{part}"](tmp_path)
+    assert "| at the end |" in table

@@ -4,6 +4,8 @@ import os
 
 import torch
 
+from sklearn_bigan._runtime.memory import is_out_of_memory
+
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device that `"auto"` or a name means; ValueError if torch cannot use it here."""
@@ -21,6 +23,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         resolved = torch.device(device)
         torch.zeros(1, device=resolved).item()  # which "meta" has not
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(
             f"The 'device' parameter must be 'auto' or a device that torch can use on this "
             f"machine. Got {device!r}; 'auto' would take {resolve_device('auto').type!r} here."
