@@ -596,10 +596,13 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             seed = parameters.draw_seed(self.random_state)
         bounded = OUTPUT_RANGES[spec.output_activation] is not None
         shared = spec.image_shape is not None
+        standardizer = statistics.standardizer(rows, bounded=bounded, shared=shared)
+        # One outlier can move the mean far away from all other rows, the centre it cannot.
+        x_mean = statistics.mean if standardizer.center is None else standardizer.center
         return BiGANNet(
             spec,
-            standardizer=statistics.standardizer(rows, bounded=bounded, shared=shared),
-            x_mean=statistics.mean,
+            standardizer=standardizer,
+            x_mean=x_mean,
             seed=from_first(seed, torch.device(self.device_)),
             device=self.device_,
             **settings,
