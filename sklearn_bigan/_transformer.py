@@ -597,7 +597,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         bounded = OUTPUT_RANGES[spec.output_activation] is not None
         shared = spec.image_shape is not None
         standardizer = statistics.standardizer(rows, bounded=bounded, shared=shared)
-        # One outlier can move the mean far away from all other rows, the centre it cannot.
+        # A single outlier can move the mean far away from all other rows, but not the centre.
         x_mean = statistics.mean if standardizer.center is None else standardizer.center
         return BiGANNet(
             spec,

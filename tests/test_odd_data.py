@@ -68,9 +68,7 @@ FITTED = {
     "constant columns": Odd(lambda: np.column_stack([plane(), np.full((300, 3), 7.5)])),
     "duplicated rows": Odd(lambda: np.repeat(plane(60), 5, axis=0)),
     "a wrong entry": Odd(lambda: changed(plane(), (0, 3), 1e6), counted=slice(1, None)),
-    "a wrong row": Odd(
-        lambda: changed(plane(1000), 0, 1e6), below_pca=0.1, counted=slice(1, None)
-    ),
+    "a wrong row": Odd(lambda: changed(plane(1000), 0, 1e6), below_pca=0.1, counted=slice(1, None)),
     "two units": Odd(lambda: plane() * ([1e-8] * 4 + [1e8] * 4)),
     "nearly constant": Odd(nearly_constant, score=0.5),
     "counts": Odd(counts, below_pca=0.1, parameters={"max_epochs": 80}),

@@ -68,7 +68,7 @@ class BiGANNet(NeuralNet):
     raised to the caller. Metrics stay on the device during an epoch and are recorded at its end, so
     that the host never waits for a step. Callbacks are initialised when a training begins.
 
-    Samples start at `x_mean`, a mean of X in its own units; all randomness is derived from
+    Samples start at `x_mean`, the centre of X in its own units; all randomness is derived from
     `seed`. Keywords are skorch's `lr`, `batch_size`, `max_epochs`, `device`, `callbacks`,
     `warm_start` and `verbose`.
 
