@@ -179,7 +179,7 @@ def test_a_far_row_at_transform_leaves_the_codes_of_the_others(models, activatio
             warnings.simplefilter("error")
             Z = model.transform(changed(X, 7, value))
     else:
-        with pytest.warns(UserWarning, match="Scale X as the training data were") as caught:
+        with pytest.warns(UserWarning, match="Scale X as the training data were") as caught:  # noqa: PT031
             if value == 1e38:
                 with pytest.raises(ValueError, match="Row 7 is too far from the training data"):
                     model.transform(changed(X, 7, value))
