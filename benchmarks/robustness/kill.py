@@ -1,9 +1,9 @@
 """Trainings that are killed at random moments, and taken up again from their checkpoint.
 
 A child trains with a checkpoint after nearly every step. It is killed (SIGKILL) at a random moment;
-in some of the runs the moment is inside a save, or the disk is full or the directory is away until
-then. The next child goes on, and may be killed, too. A run counts as equal if the training that
-ends at last has the bits of one that was never interrupted.
+in some of the runs the moment is inside a save, or some time before it the disk fills up or the
+directory goes away. The next child goes on, and may be killed, too. A run counts as equal if the
+training that ends at last has the bits of one that was never interrupted.
 """
 
 import multiprocessing
@@ -12,6 +12,7 @@ import random
 import resource
 import signal
 import tempfile
+import threading
 import time
 import warnings
 from hashlib import blake2b
@@ -28,6 +29,7 @@ FORK = multiprocessing.get_context("fork")
 WAYS = ("any moment", "inside a save", "a full disk", "a directory that is gone")
 KILLS = 3  # of each run
 EVERY = 0.002  # seconds between checkpoints
+TROUBLE = 0.8  # share of a child's life after which the disk is full or the directory gone
 TOO_SMALL = 10_000  # bytes of a full disk, less than any checkpoint
 CALLS_OF_A_SAVE = ("fsync", "replace")
 
@@ -43,7 +45,7 @@ def train(path: Path | None) -> BiGANTransformer:
     warnings.simplefilter("ignore")
     checkpoint = None if path is None else (path, EVERY)
     return BiGANTransformer(
-        3, hidden_layer_sizes=(32,), max_epochs=12, random_state=0, checkpoint=checkpoint
+        3, hidden_layer_sizes=(32,), max_epochs=24, random_state=0, checkpoint=checkpoint
     ).fit(rows())
 
 
@@ -58,12 +60,15 @@ def bits(estimator: BiGANTransformer) -> str:
     return digest.hexdigest()
 
 
-def child(path: Path, way: str, seed: int, result: Any) -> None:
+def child(path: Path, way: str, seed: int, seconds: float | None, result: Any) -> None:
     """Train, in circumstances, and send the bits if the end is reached."""
     random.seed(seed)
-    if way == "a full disk":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (TOO_SMALL, TOO_SMALL))
+    if way == "a full disk" and seconds is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limit = (resource.RLIMIT_FSIZE, (TOO_SMALL, TOO_SMALL))
+        timer = threading.Timer(TROUBLE * seconds, resource.setrlimit, limit)
+        timer.daemon = True
+        timer.start()
     elif way == "inside a save":
         name = random.choice(CALLS_OF_A_SAVE)
         call, left = getattr(os, name), random.randrange(1, 60)
@@ -85,14 +90,14 @@ def child(path: Path, way: str, seed: int, result: Any) -> None:
 def attempt(path: Path, way: str, seed: int, seconds: float | None) -> str | None:
     """Run a child, kill it after so many seconds, and return the bits if it came to its end."""
     here, there = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=child, args=(path, way, seed, there))
+    process = FORK.Process(target=child, args=(path, way, seed, seconds, there))
     process.start()
     there.close()
     away = path.parent.with_name("away")
     if way == "a directory that is gone" and seconds is not None:
-        time.sleep(seconds / 2)
+        time.sleep(TROUBLE * seconds)
         path.parent.rename(away)
-        time.sleep(seconds / 2)
+        time.sleep((1 - TROUBLE) * seconds)
     elif seconds is not None:
         process.join(seconds)
     if seconds is not None:
@@ -110,11 +115,13 @@ def fit(*, device: str, rounds: int = 200) -> Figures:
     """Kill trainings; count torn files, and trainings that end with the bits of one left alone."""
     here, there = FORK.Pipe(duplex=False)
     reference = FORK.Process(target=lambda: there.send(bits(train(None))))
-    start = time.monotonic()
     reference.start()
     expected = here.recv()
     reference.join()
-    took = time.monotonic() - start
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.monotonic()
+        attempt(Path(folder) / "checkpoint", "", 0, None)
+        took = time.monotonic() - start
     drawn = random.Random(0)
     names = ("runs", "kills", "files", "torn files", "equal")
     counts: dict[str, Any] = {way: dict.fromkeys(names, 0) for way in WAYS}
