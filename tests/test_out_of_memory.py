@@ -173,6 +173,7 @@ print("done")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process allocates")
+@pytest.mark.slow
 def test_a_process_goes_on_after_a_fit_that_was_too_large():
     command = [sys.executable, "-c", LIMITED]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

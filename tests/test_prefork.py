@@ -17,6 +17,8 @@ pytest.importorskip("gunicorn", reason="gunicorn is the server; it needs os.fork
 if not hasattr(os, "fork"):
     pytest.skip("needs os.fork", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
+
 N_WORKERS, N_REQUESTS, SECONDS = 4, 1000, 60
 APP = """
 import os

@@ -13,6 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from sklearn_bigan import BiGANTransformer
 
+pytestmark = pytest.mark.slow
+
 quick = settings(
     deadline=None,
     derandomize=True,
