@@ -406,7 +406,7 @@ def test_a_copy_leaves_out_what_cannot_be_copied_and_says_so(live, tmp_path):
 def test_a_callback_that_knows_the_estimator_is_copied_with_it():
     fitted = small(callbacks=[Record()]).fit(X)
     fitted.callbacks[0].values = ()
-    fitted.callbacks[0].estimator, fitted.callbacks[0].net = fitted, fitted.net_
+    fitted.callbacks[0].estimator = fitted
     other = copy.deepcopy(fitted)
     assert other.callbacks[0].estimator is other
 
