@@ -12,8 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.numpy
+import skops.io
 import torch
 from factories import METHODS, BodyWithBatchNorm, small, table
 from forgery import KEY, MUTATIONS, header_of, parts, signed, text_of
@@ -103,8 +105,7 @@ def test_a_loaded_model_computes_the_same_bits_and_can_be_trained_on(
 
 
 def test_parameters_and_attributes_come_back(X, path):
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(X, columns=[*"abcde", 'a "{[ é \\'])
+    frame = pd.DataFrame(X, columns=[*"abcde", 'a "{[ é \\'])
     model = small(
         n_components=np.int64(3),
         cycle_weight=np.float32(0.1),
@@ -118,7 +119,7 @@ def test_parameters_and_attributes_come_back(X, path):
     assert again.get_params() == expected
     for name, value in again.get_params().items():
         assert type(value).__module__ == "builtins", name
-    pandas.testing.assert_frame_equal(again.transform(frame), model.transform(frame))
+    pd.testing.assert_frame_equal(again.transform(frame), model.transform(frame))
     np.testing.assert_array_equal(again.feature_names_in_, model.feature_names_in_)
     assert again.feature_names_in_.dtype == object
     for name in ("n_features_in_", "n_samples_seen_", "device_", "n_iter_", "output_activation_"):
@@ -688,10 +689,9 @@ def test_files_of_earlier_versions_load_and_compute_the_same(name):
     ids=str,
 )
 def test_skops_has_only_the_estimator_to_trust(small_digits, parameters):
-    skops = pytest.importorskip("skops.io")
     X = small_digits[:80]
     model = small(max_epochs=1, **parameters).fit(X)
-    file = skops.dumps(model)
+    file = skops.io.dumps(model)
     name = "sklearn_bigan._transformer.BiGANTransformer"
-    assert skops.get_untrusted_types(data=file) == [name]
-    check_equal(skops.loads(file, trusted=[name]), model, X)
+    assert skops.io.get_untrusted_types(data=file) == [name]
+    check_equal(skops.io.loads(file, trusted=[name]), model, X)

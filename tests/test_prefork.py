@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from factories import small
 
-pytest.importorskip("gunicorn", reason="gunicorn is the server; it needs os.fork")
-if not hasattr(os, "fork"):
-    pytest.skip("needs os.fork", allow_module_level=True)
-
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="gunicorn needs os.fork"),
+]
 
 N_WORKERS, N_REQUESTS, SECONDS = 4, 1000, 60
 APP = """

@@ -97,7 +97,7 @@ class Checkpoint:
                 f"The file {str(self.path)!r} is no checkpoint that this version of sklearn_bigan "
                 f"reads. Pass another path as checkpoint, or delete the file."
             )
-        then, now = self._header["identity"], self.identity
+        then, now = self._header.get("identity", {}), self.identity
         differing = [
             f"{name} was {then.get(name)!r} and is {now.get(name)!r}"
             for name in sorted(then.keys() | now.keys())
