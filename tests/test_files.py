@@ -635,6 +635,15 @@ def test_a_sparse_file_of_a_terabyte_costs_no_memory(path):
         load(path)
 
 
+def test_a_sparse_file_may_not_have_more_values_than_a_small_one(path):
+    header = b'{"a":[' + b"0," * 2**21 + b"0]}"
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match="more values than"):
+        load(path)
+
+
 @pytest.mark.parametrize("kind", MUTATIONS)
 def test_a_mutation_is_an_error_and_a_signed_one_an_error_or_a_whole_model(data, X, path, kind):
     """Whoever can compute the checksum gets no further than to another model."""

@@ -39,7 +39,9 @@ def write(path: str | os.PathLike[str], content: Content) -> None:
         found = read_header(BytesIO(data), len(data), _factories(content) or None)
         check_arrays(arrays, found.content.net["spec"])
     except Malformed as error:
-        raise ValueError(f"The model cannot be saved to {str(target)!r}: {error}") from None
+        raise ValueError(
+            f"The model cannot be saved to {str(target)!r}: {error} joblib.dump has no such limits."
+        ) from None
     at = data.index(NO_CHECKSUM)
     checksum = blake2b(data, digest_size=32).hexdigest().encode()
     view = memoryview(data)
