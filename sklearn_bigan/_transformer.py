@@ -38,6 +38,8 @@ from sklearn_bigan._training.callbacks import without_live
 from sklearn_bigan._training.checkpoint import Checkpoint, fingerprint
 from sklearn_bigan._training.diagnostics import problem
 from sklearn_bigan._training.net import BiGANNet
+from sklearn_bigan._training.progress import Progress
+from sklearn_bigan._training.tasks import CallbackSupportMixin, EpochTasks, with_callbacks
 from sklearn_bigan.networks.bigan import ModelSpec
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
 from sklearn_bigan.networks.priors import MixturePrior
@@ -134,7 +136,9 @@ def _unweighted(fit: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BiGANTransformer(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator
+):
     """Adversarially learned features: codes z = E(x), and a generator back, x = G(z).
 
     An encoder E and a generator G are trained against a joint discriminator D, which separates
@@ -285,7 +289,9 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Determines initial weights, the order of rows and all draws. Pass an int for the same bits
         in every call. None is different in each call; numpy's global generator is never used.
     verbose : int, default=0
-        Above 0, prints the metrics of each epoch.
+        1 shows a progress bar on stderr (a widget in a notebook, a line every five seconds where
+        stderr is no terminal) with the time left, the rows a second and two metrics of
+        `history_`. 2 also prints a row of metrics for each epoch. 0 shows nothing.
 
     Attributes
     ----------
@@ -464,7 +470,7 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             If codes or samples have collapsed or diverged, or E and G do not invert each other. If
             all rows are equal, training ends after one epoch.
         """
-        return self._train(X, go_on=self.warm_start, decay=True)
+        return self._train(X, y, go_on=self.warm_start, decay=True)
 
     @_unweighted
     @_fit_context(prefer_skip_nested_validation=True)
@@ -490,10 +496,10 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             The estimator, trained further.
         """
         self._validate_params()  # scikit-learn does so in the first call only
-        return self._train(X, go_on=True, decay=False)
+        return self._train(X, y, go_on=True, decay=False)
 
     @_explains_memory_of_training
-    def _train(self, X: Any, *, go_on: bool, decay: bool) -> Self:
+    def _train(self, X: Any, y: Any, *, go_on: bool, decay: bool) -> Self:
         """Train a net on X and, if that succeeds, adopt it; warn if something is wrong with it.
 
         `go_on`: train the existing networks, if there are any. `decay`: X is all there is, as in
@@ -502,14 +508,16 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         # Everything happens on a copy: a failure, Ctrl-C included, changes nothing.
         trial = object.__new__(type(self))
         trial.__dict__.update(vars(self))
-        with training_settings():
-            found = trial._fit(X, go_on=go_on and hasattr(self, "net_"), decay=decay)
+        go_on = go_on and hasattr(self, "net_")
+        with training_settings(), Progress(int(self.verbose)) as progress:
+            found = trial._fit(X, y, progress, go_on=go_on, decay=decay)
         self.__dict__ = trial.__dict__
         if found:  # what was learned stays, even where warnings are errors
             warn(found, ConvergenceWarning)
         return self
 
-    def _fit(self, X: Any, *, go_on: bool, decay: bool) -> str:
+    @with_callbacks
+    def _fit(self, X: Any, y: Any, progress: Progress, *, go_on: bool, decay: bool) -> str:
         parameters.checkpoint_place(self.checkpoint)  # also where training goes on without
         rows = self._training_rows(X, reset=not go_on)
         statistics = ColumnStatistics.of(rows, type(self).__name__)
@@ -536,9 +544,14 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         n_before = self.n_iter_ if go_on else 0
         source = self.net_.get_dataset(rows)
         if decay:
-            self.net_.fit(source, checkpoint=checkpoint)
+            tasks = None
+            if getattr(self, "_skl_callbacks", None):
+                tasks = EpochTasks(self, rows, y, source, settings["max_epochs"])
+            self.net_.fit(source, checkpoint=checkpoint, progress=progress, tasks=tasks)
+            if tasks is not None:
+                tasks.end()
         else:
-            self.net_.partial_fit(source)
+            self.net_.partial_fit(source, progress=progress)
         later_piece = go_on and not decay
         if later_piece or self.n_iter_ == n_before:
             return ""
@@ -1071,12 +1084,12 @@ class BiGANTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             )
         self._validate_params()
         arguments = self.get_params(deep=False)
-        if arguments.pop("callbacks"):
-            warn("callbacks are not stored: load will return the estimator with callbacks=None.")
+        if arguments.pop("callbacks") or hasattr(self, "_skl_callbacks"):
+            warn("callbacks are not stored: load will return the estimator without them.")
         learned = {
             name: value
             for name, value in vars(self).items()
-            if name not in {*arguments, "callbacks", "net_"}
+            if name not in {*arguments, "callbacks", "_skl_callbacks", "net_"}
         }
         write_file(path, Content(arguments, learned, net_to_state(self.net_)))
 

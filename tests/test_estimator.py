@@ -200,17 +200,6 @@ def test_callbacks_are_used_as_given(small_digits):
     assert dict(fitted.net_.callbacks_)["count"] is mine
 
 
-def test_verbose_prints_the_losses_and_nothing_else_is_printed(small_digits, capsys, monkeypatch):
-    # ray puts a print of its own in place of Python's, which skorch takes for a sink of the user's.
-    built_in = print
-    monkeypatch.setattr("builtins.print", lambda *args, **kwargs: built_in(*args, **kwargs))
-    fitted = small(verbose=1).fit(small_digits)
-    assert "discriminator_loss" in capsys.readouterr().out
-    fitted.set_params(verbose=0, warm_start=True).fit(small_digits).partial_fit(small_digits)
-    small().fit(small_digits)
-    assert capsys.readouterr().out == ""
-
-
 def trained(digits: np.ndarray, epochs: int, method: str, seed: int) -> BiGANTransformer:
     settings = {"n_components": 16, "hidden_layer_sizes": (64,), "learning_rate": 1e-3}
     return small(method=method, max_epochs=epochs, random_state=seed, **settings).fit(digits)

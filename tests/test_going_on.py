@@ -86,10 +86,10 @@ class Count(Callback):
 def test_callbacks_and_verbosity_are_those_of_the_call(small_digits, capsys, way, epochs):
     first, second = Count(), Count()
     fitted = small(warm_start=True, callbacks=[first]).fit(small_digits)
-    getattr(fitted.set_params(callbacks=[second], verbose=1), way)(small_digits)
+    getattr(fitted.set_params(callbacks=[second], verbose=2), way)(small_digits)
     assert (first.trainings, first.epochs) == (1, 2)
     assert (second.trainings, second.epochs) == (1, epochs)
-    assert len(capsys.readouterr().out.splitlines()) == 2 + epochs
+    assert len(capsys.readouterr().out.splitlines()) == 1 + epochs
     getattr(fitted.set_params(callbacks=None, verbose=0), way)(small_digits)
     assert second.trainings == 1
     assert capsys.readouterr().out == ""

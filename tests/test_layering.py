@@ -18,7 +18,7 @@ LAYERS = {
     "_files": {"numpy", "safetensors"},
     "_parameters": {"joblib", "numpy", "sklearn", "torch"},
     "_persistence": {"numpy", "sklearn", "torch"},
-    "_training": {"numpy", "safetensors", "sklearn", "skorch", "torch"},
+    "_training": {"numpy", "safetensors", "sklearn", "skorch", "torch", "tqdm"},
     "_objectives": {"torch"},
     "_data": {"numpy", "sklearn", "skorch", "torch"},
     "networks": {"numpy", "torch"},

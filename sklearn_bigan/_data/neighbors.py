@@ -1,5 +1,7 @@
 """The k-nearest-neighbour graph of the training rows, and random neighbours from it."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
@@ -28,12 +30,23 @@ MAX_GRAPHS = 16
 
 
 class NeighborGraphs:
-    """The k-nearest-neighbour graph of each block of rows; `seed` is that of the randomised PCA."""
+    """The k-nearest-neighbour graph of each block of rows.
 
-    def __init__(self, source: RowSource, n_neighbors: int, seed: int) -> None:
+    `seed` is that of the randomised PCA. `announce` is called with the name of each block before
+    its graph is computed, which may take a quarter of a minute.
+    """
+
+    def __init__(
+        self,
+        source: RowSource,
+        n_neighbors: int,
+        seed: int,
+        announce: Callable[[str], None] = lambda phase: None,
+    ) -> None:
         self.source = source
         self.n_neighbors = n_neighbors
         self.seed = seed
+        self.announce = announce
         self.kept = [self._compute(number) for number in range(len(source.spans))[:MAX_GRAPHS]]
 
     def of_block(self, number: int) -> Tensor:
@@ -41,6 +54,7 @@ class NeighborGraphs:
         return self.kept[number] if number < len(self.kept) else self._compute(number)
 
     def _compute(self, number: int) -> Tensor:
+        self.announce(f"neighbours of block {number + 1}/{len(self.source.spans)}")
         rows = self.source.read(number)
         return neighbor_graph(rows, self.n_neighbors, self.seed, self.source.device)
 

@@ -2,14 +2,14 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PrintLog
+from skorch.callbacks import Callback, EpochTimer
 from skorch.utils import TeeGenerator
 from torch import Tensor, nn
 
@@ -46,6 +46,7 @@ from sklearn_bigan._training.compiling import CompiledStep
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan._training.cuda_graphs import CUDAGraphStep
 from sklearn_bigan._training.diagnostics import PROBE_ROWS, Diagnostics, check_finite, diagnose
+from sklearn_bigan._training.progress import Progress
 from sklearn_bigan._training.schedule import ADVERSARIAL_SHARE, learning_rate_factor
 from sklearn_bigan.networks.bigan import ModelSpec, load_bigan, make_bigan
 from sklearn_bigan.networks.body import TRIAL_ROWS, check_body
@@ -146,8 +147,7 @@ class BiGANNet(NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Any]]:
-        printing = [("print_log", PrintLog())] if self.verbose else []
-        return [("epoch_timer", EpochTimer()), *printing]
+        return [("epoch_timer", EpochTimer())]
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the parameters of E, G and D, without the averaged copies."""
@@ -167,13 +167,22 @@ class BiGANNet(NeuralNet):
         seed = self._seed(Stream.BLOCKS)
         return RowSource(rows, self.standardizer, torch.device(self.device), seed)
 
-    def get_iterator(self, dataset: RowSource, training: bool = False) -> Any:
-        """Return batches of the rows; building the nearest-neighbour graph takes the time."""
+    def get_iterator(
+        self,
+        dataset: RowSource,
+        training: bool = False,
+        announce: Callable[[str], None] = lambda phase: None,
+    ) -> Any:
+        """Return batches of the rows; building the nearest-neighbour graph takes the time.
+
+        `announce` is called with the name of each block whose graph is built.
+        """
         if not training:
             return super().get_iterator(dataset, training)
         graphs = None
         if self.has_neighbors:
-            graphs = NeighborGraphs(dataset, self.config.n_neighbors, self._seed(Stream.GRAPH))
+            seed = self._seed(Stream.GRAPH)
+            graphs = NeighborGraphs(dataset, self.config.n_neighbors, seed, announce)
         return Batches(
             dataset,
             self.batch_size,
@@ -196,7 +205,8 @@ class BiGANNet(NeuralNet):
         """Train for `max_epochs` epochs with a decaying learning rate; from scratch by default.
 
         X holds finite rows in their own units, or is a `RowSource`. `epochs` may be given in place
-        of `max_epochs`.
+        of `max_epochs`, and a `checkpoint`, a `progress` that has begun before, and `tasks`: a
+        callback for this call only.
         """
         if not self.warm_start or not self.initialized_:
             self.initialize()
@@ -216,6 +226,8 @@ class BiGANNet(NeuralNet):
         decay: bool,
         epochs: int | None = None,
         checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None,
+        tasks: Callback | None = None,
     ) -> Self:
         check_callbacks(self.callbacks or [])
         if checkpoint is not None and checkpoint.finished:
@@ -235,12 +247,22 @@ class BiGANNet(NeuralNet):
             else default_generators_seeded(self._seed(Stream.DROPOUT) + rank, source.device)
         )
         held = nullcontext() if checkpoint is None else checkpoint.interrupts.handling()
-        with fixed_threads(self.config.n_threads), dropout, marking_interrupts(), held:
+        shown = Progress(self.verbose) if progress is None else nullcontext(progress)
+        with (
+            fixed_threads(self.config.n_threads),
+            dropout,
+            marking_interrupts(),
+            held,
+            shown as progress,
+            self._called_too(progress, tasks),
+        ):
             if not self.history:
                 self._check_own_bodies(source)
             try:
                 self.notify("on_train_begin", X=source.X, y=None)
-                self.fit_loop(source, epochs=epochs, decay=decay, checkpoint=checkpoint)
+                self.fit_loop(
+                    source, None, epochs, decay=decay, checkpoint=checkpoint, progress=progress
+                )
             except StopTraining:
                 # An unfinished epoch has no metrics, but its updates count.
                 if self.history and "train_batch_count" not in self.history[-1]:
@@ -252,6 +274,17 @@ class BiGANNet(NeuralNet):
         if checkpoint is not None:
             checkpoint.save(self, None, len(self.history), EpochMeans())
         return self
+
+    @contextmanager
+    def _called_too(self, *callbacks: Callback | None) -> Iterator[None]:
+        """Call these callbacks, too, without keeping them."""
+        kept = self.callbacks_
+        passing = [(type(one).__name__, one) for one in callbacks if one is not None]
+        self.callbacks_ = [*kept, *passing]
+        try:
+            yield
+        finally:
+            self.callbacks_ = kept
 
     def _check_own_bodies(self, source: RowSource) -> None:
         """Try the bodies that the user's factories made on a few rows and draws."""
@@ -275,6 +308,7 @@ class BiGANNet(NeuralNet):
         *,
         decay: bool = False,
         checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None,
         **_: Any,
     ) -> Self:
         """Take a step for every batch of every epoch; with a checkpoint, of those that are left.
@@ -286,7 +320,8 @@ class BiGANNet(NeuralNet):
         if epochs == 0:
             return self
         datasets = {"dataset_train": source, "dataset_valid": None}
-        batches = self.get_iterator(source, training=True)
+        progress = progress or Progress()
+        batches = self.get_iterator(source, training=True, announce=progress.doing)
         average = MovingAverage(self.module_, self.config.ema_decay)
         weights, learning = self.module_.trained_parameters(), None
         probe_seed = self._seed(Stream.DIAGNOSTICS)
@@ -296,6 +331,8 @@ class BiGANNet(NeuralNet):
         n_before, means = 0, EpochMeans()
         if checkpoint is not None:
             n_before, means = checkpoint.resume(self, batches)
+        n_rows_before = n_before * len(source) + sum(means.sizes)
+        progress.start(epochs * len(source), n_rows_before, epochs)
 
         for n_epochs in range(n_before, epochs):
             self.notify("on_epoch_begin", **datasets)
@@ -416,6 +453,16 @@ class BiGANNet(NeuralNet):
             fit_prior(self.module_, source.sample(BLOCK_ROWS, seed), generator)
         distributed.copy_from_first(self.module_)
         self.history[:] = distributed.from_first(list(self.history), source.device)
+
+    def as_if_ended(self, source: RowSource, n_before: int) -> Self:
+        """Return a copy, finished as a `fit` that began after `n_before` epochs would finish it."""
+        copied, seed = self.twin(), child_seed(self.seed, 1, n_before, Stream.FINISH)
+        copied.initialize_callbacks()
+        with default_generators_seeded(seed, source.device):
+            noise = generator_on(source.device, seed)
+            copied._finish(source, noise, decay=True, from_scratch=True)
+        copied.module_.eval()
+        return copied
 
     @training_settings()
     def diagnose(self, X: Any) -> Diagnostics:
