@@ -364,6 +364,8 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
         grid, "transform", "encoders", "encoder", names=("ratio", "seconds", "floor_seconds")
     ),
     "scale": partial(grid, "scale", "rows", "rows"),
+    "duration_tables": partial(grid, "duration", "tables", "rows"),
+    "duration_images": partial(grid, "duration", "images", "images"),
     "threads": partial(grid, "threads", "fit", "rows x columns"),
     "search": partial(grid, "search", "engines", "engine"),
     "gpu": partial(grid, "gpu", "steps", "milliseconds a step"),

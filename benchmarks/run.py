@@ -34,6 +34,7 @@ BENCHMARKS = {
         "What do other libraries and loops take, training networks of this kind?",
     ),
     "scale": ("speed.scale", "How do time and memory grow with the rows of a memory map?"),
+    "duration": ("speed.duration", "How long does fit take by default, by rows and columns?"),
     "threads": ("speed.threads", "How much sooner does a fit end with two threads?"),
     "search": ("speed.search", "How much sooner does a grid search end with two workers?"),
     "processes": ("speed.processes", "What do two processes under torchrun gain over one?"),

@@ -20,7 +20,6 @@ class LatentRegressionObjective(nn.Module):
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
-        self.spec = spec
         self.share_in_g = SHARE_IN_G[spec.method]
 
     def draw(self, prior: Prior, n_rows: int, generator: torch.Generator) -> Draws:
