@@ -125,7 +125,9 @@ def test_white_lies_between_images_and_not_around_them():
     np.testing.assert_array_equal(white, expected)
 
 
-@pytest.mark.parametrize("shape", [(2, 10, 8, 8, 1), (4, 10, 28, 28, 1), (1, 4, 64, 64, 3)])
+@pytest.mark.parametrize(
+    "shape", [(2, 10, 8, 8, 1), (4, 10, 28, 28, 1), (1, 4, 64, 64, 3), (2, 4, 8, 8, 1)]
+)
 @pytest.mark.parametrize("kind", [ReconstructionDisplay, SampleDisplay, InterpolationDisplay])
 def test_a_new_figure_has_no_white_margins_and_square_pixels(kind, shape):
     display = kind(np.zeros(shape)).plot()
@@ -146,10 +148,23 @@ def test_a_new_figure_has_no_white_margins_and_square_pixels(kind, shape):
 
 
 def test_a_figure_is_as_many_pixels_large_at_another_resolution():
-    with plt.rc_context({"figure.dpi": 50}):
+    with plt.rc_context({"figure.dpi": 50, "figure.autolayout": True}):
         display = SampleDisplay(np.zeros((2, 10, 8, 8, 1))).plot()
         assert display.ax_.get_window_extent().width % display.ax_.images[0].get_size()[1] == 0
         assert 600 < drawn(display).shape[1] < 850
+
+
+def test_a_title_that_is_wider_than_the_images_is_wrapped():
+    display = SampleDisplay(np.zeros((1, 1, 8, 8, 1))).plot()
+    width = drawn(display).shape[1]
+    assert width <= display.ax_.get_window_extent().width + 30
+    assert display.ax_.get_title(loc="left").split() == display.title.split()
+
+
+def test_a_style_with_grid_lines_draws_none_over_images():
+    with plt.rc_context({"axes.grid": True}):
+        display = ReconstructionDisplay(np.zeros((2, 3, 8, 8, 1))).plot()
+    assert not any(line.get_visible() for line in display.ax_.get_ygridlines())
 
 
 def test_there_are_no_more_columns_than_images(fitted, images):

@@ -1,5 +1,6 @@
 """A grid of images, with a title and labelled lines, in a figure that fits it."""
 
+import textwrap
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -61,18 +62,19 @@ class ImagesDisplay:
         given = None if ax is None else check_axes(ax, "ax", ("the images",))[0]
         lines = self._lines()
         grid = tile(lines)
-        self.ax_ = given or plt.figure().add_axes((0, 0, 1, 1))
+        self.ax_ = given or plt.figure(layout="none").add_axes((0, 0, 1, 1))
         self.figure_ = self.ax_.figure
         grey = grid.shape[2] == 1
         # Pixels are drawn as squares if they are enlarged by a whole number, as in a new figure,
         # or by more than three; otherwise the enlargement is smooth.
         self.ax_.imshow(np.repeat(grid, 3, axis=2) if grey else grid, interpolation="antialiased")
-        self.ax_.set_title(self.title, loc="left", fontsize="medium")
+        title = self.ax_.set_title(self.title, loc="left", fontsize="medium")
+        self.ax_.grid(False)
         self.ax_.tick_params(length=0, labelsize="small")
         self.ax_.spines[:].set_visible(False)
         self._label(lines)
         if given is None:
-            self._fit_figure(grid, lines.shape[2])
+            self._fit_figure(grid, lines.shape[2], title)
         return self
 
     def _lines(self) -> np.ndarray:
@@ -87,7 +89,7 @@ class ImagesDisplay:
         self.ax_.set_yticks(centers if labels else [], labels[:n_lines])
         self.ax_.set_xticks([])
 
-    def _fit_figure(self, grid: np.ndarray, image_height: int) -> None:
+    def _fit_figure(self, grid: np.ndarray, image_height: int, title: Any) -> None:
         """Give the figure the size of the enlarged grid and its labels, without white margins."""
         height, width = grid.shape[:2]
         zoom = min(GRID_WIDTH // width, LARGEST_IMAGE // image_height)
@@ -95,6 +97,10 @@ class ImagesDisplay:
         size = np.array([width, height]) * zoom
         dpi = self.figure_.dpi
         self.figure_.set_size_inches(size / dpi)
+        title_width = title.get_window_extent().width
+        if title_width > size[0]:
+            n_characters = int(len(self.title) * size[0] / title_width)
+            title.set_text(textwrap.fill(self.title, max(n_characters, 1)))
         self.figure_.draw_without_rendering()
         box: Any = self.ax_.get_tightbbox()
         before = np.ceil(np.maximum(-box.min, 0)) + BORDER
