@@ -101,7 +101,7 @@ class LatentMapDisplay:
             colour bar. If None, all points have one colour.
         method : {"pca", "tsne", "first"}, default="pca"
             How the codes are brought to two dimensions: the first two principal components, t-SNE,
-            which takes about a minute for 10,000 rows, or the first two components of the code.
+            which is slow for tens of thousands of rows, or the first two components of the code.
         random_state : int, RandomState instance or None, default=None
             Determines the result of t-SNE.
         ax : matplotlib Axes or None, default=None
