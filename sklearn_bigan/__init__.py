@@ -2,18 +2,18 @@
 
 from importlib.metadata import version
 
-from sklearn_bigan._display import (
-    InterpolationDisplay,
-    ReconstructionDisplay,
-    SampleDisplay,
-    TrainingDisplay,
-)
+from sklearn_bigan._display.interpolation import InterpolationDisplay
+from sklearn_bigan._display.latent_map import LatentMapDisplay
+from sklearn_bigan._display.reconstruction import ReconstructionDisplay
+from sklearn_bigan._display.samples import SampleDisplay
+from sklearn_bigan._display.training import TrainingDisplay
 from sklearn_bigan._transformer import BiGANTransformer, load
 
 __version__ = version("sklearn_bigan")
 __all__ = [
     "BiGANTransformer",
     "InterpolationDisplay",
+    "LatentMapDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
     "TrainingDisplay",

@@ -358,7 +358,7 @@ def parse_image_shape(image_shape: Any, n_features: int) -> ImageShape | None:
     sizes = list(image_shape) if isinstance(image_shape, Iterable) else []
     if len(sizes) not in (2, 3) or any(not isinstance(n, Integral) or int(n) < 1 for n in sizes):
         raise ValueError(
-            f"The 'image_shape' parameter of BiGANTransformer must be None, (height, width) or "
+            f"The 'image_shape' parameter must be None, (height, width) or "
             f"(height, width, channels), in ints of at least 1. Got {image_shape!r} instead."
         )
     height, width, channels = (int(n) for n in [*sizes, 1][:3])

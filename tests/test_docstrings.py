@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+import sklearn_bigan
 from sklearn_bigan import BiGANTransformer, load
 
 METHODS = {
@@ -10,7 +11,21 @@ METHODS = {
     for name, method in inspect.getmembers(BiGANTransformer, inspect.isroutine)
     if not name.startswith("_") and method.__module__.startswith("sklearn_bigan")
 }
-DOCUMENTED = {"BiGANTransformer": BiGANTransformer, "load": load, **METHODS}
+DISPLAYS = {
+    name: getattr(sklearn_bigan, name) for name in sklearn_bigan.__all__ if name.endswith("Display")
+}
+DISPLAY_METHODS = {
+    f"{name}.{method}": getattr(display, method)
+    for name, display in DISPLAYS.items()
+    for method in ("from_estimator", "plot")
+}
+DOCUMENTED = {
+    "BiGANTransformer": BiGANTransformer,
+    "load": load,
+    **METHODS,
+    **DISPLAYS,
+    **DISPLAY_METHODS,
+}
 
 
 def sections(documented) -> dict[str, str]:
@@ -44,14 +59,19 @@ def test_parameters_are_documented_in_order_with_their_defaults(documented):
     assert list(documentation) == list(parameters(documented))
     for name, parameter in parameters(documented).items():
         found = re.search(r"default=(.+)$", documentation[name])
-        if parameter.default is inspect.Parameter.empty or (name, parameter.default) == ("y", None):
+        if parameter.default is inspect.Parameter.empty:
             assert found is None, name
+        elif documentation[name] == "None":
+            assert (name, parameter.default) == ("y", None)
         else:
             assert found, name
             assert eval(found[1]) == parameter.default, name
 
 
-@pytest.mark.parametrize("method", [load, *METHODS.values()], ids=["load", *METHODS])
+RETURNING = {"load": load, **METHODS, **DISPLAY_METHODS}
+
+
+@pytest.mark.parametrize("method", RETURNING.values(), ids=RETURNING)
 def test_every_method_says_what_it_returns(method):
     if method is BiGANTransformer.save:
         assert inspect.signature(method).return_annotation is None
@@ -64,6 +84,15 @@ def test_the_class_has_an_example_and_its_sources():
     assert ">>>" in found["Examples"]
     assert "1605.09782" in found["References"]
     assert "1606.00704" in found["References"]
+
+
+@pytest.mark.parametrize("display", DISPLAYS.values(), ids=DISPLAYS)
+def test_every_display_has_an_example_and_says_what_it_raises(display):
+    found = sections(display)
+    assert ">>> display = " in found["Examples"]
+    assert {"figure_"} < set(entries(found["Attributes"]))
+    for method in (display.from_estimator, display.plot):
+        assert "TypeError" in sections(method)["Raises"]
 
 
 def test_every_fitted_attribute_is_documented(small_digits):

@@ -49,9 +49,10 @@ def test_the_images_snippet_draws_what_it_says(digits, no_figures):
         "BiGANTransformer": partial(BiGANTransformer, max_epochs=1),
         "X": photographs,
         "X_test": photographs,
+        "y_test": np.arange(40) % 3,
     }
     exec(snippet_with("ReconstructionDisplay"), names)
-    assert len(plt.get_fignums()) == 4
+    assert len(plt.get_fignums()) == 5
 
 
 def test_the_snippet_with_early_stopping_stops(small_digits):
