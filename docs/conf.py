@@ -1,11 +1,8 @@
 """Configuration of the documentation: Sphinx with numpydoc, a gallery of the examples, MyST."""
 
-import os
-import sys
 from importlib.metadata import version as version_of
-from pathlib import Path
 
-sys.path.insert(0, os.fspath(Path(__file__).parents[1] / "tests"))
+from docutils import nodes
 
 project = "sklearn_bigan"
 author = "the sklearn_bigan developers"
@@ -22,6 +19,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]  # sphinx-gallery's sorting key cannot be pickled
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
 autosummary_generate = True
 numpydoc_show_class_members = False
 html_theme = "pydata_sphinx_theme"
@@ -43,3 +41,28 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "within_subsection_order": "FileNameSortKey",
 }
+# Labels of scikit-learn's documentation in the docstrings of inherited methods.
+SCIKIT_LEARN = {
+    "metadata_routing": "metadata_routing.html",
+    "meta-estimator": "glossary.html#term-meta-estimator",
+    "df_output_transform": "auto_examples/miscellaneous/plot_set_output.html",
+    "sphx_glr_auto_examples_miscellaneous_plot_set_output.py": (
+        "auto_examples/miscellaneous/plot_set_output.html"
+    ),
+}
+
+
+def link_to_scikit_learn(app, env, node, text):
+    """Return a link for a reference to a label of scikit-learn's documentation."""
+    page = SCIKIT_LEARN.get(node["reftarget"])
+    if page is None:
+        return None
+    address = f"https://scikit-learn.org/stable/{page}"
+    link = nodes.reference("", "", internal=False, refuri=address)
+    link += nodes.inline("", node.astext())
+    return link
+
+
+def setup(app):
+    """Connect the link."""
+    app.connect("missing-reference", link_to_scikit_learn)

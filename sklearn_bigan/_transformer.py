@@ -323,7 +323,7 @@ class BiGANTransformer(
         Number of training rows behind `mean_`.
     n_features_in_ : int
         Number of columns in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, if X had names that are all strings.
 
     See Also
@@ -758,7 +758,7 @@ class BiGANTransformer(
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features_in_), dtype float32 or float64
+        X : ndarray of shape (n_samples, n_features), dtype float32 or float64
             One generated row for each code. float64 only where float32 would round a column of X
             by more than a thousandth of the unit it is learned in, as it does seconds since 1970.
 
@@ -805,7 +805,7 @@ class BiGANTransformer(
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features_in_), dtype float32 or float64
+        X : ndarray of shape (n_samples, n_features), dtype float32 or float64
             The generated rows; the dtype is that of `inverse_transform`.
         """
         check_is_fitted(self)
@@ -871,7 +871,7 @@ class BiGANTransformer(
     def score(self, X: Any, y: Any = None) -> float:
         """Return the share of the variation of X that G(E(X)) explains; comparable with PCA's.
 
-        1 - sum (x - G(E(x)))^2 / sum (x - mean_)^2, in the units of X, with G(E(x)) as
+        ``1 - sum (x - G(E(x)))^2 / sum (x - mean_)^2``, in the units of X, with G(E(x)) as
         `reconstruct` returns it. 1 is perfect, 0 no better than the mean of the training data;
         negative values are possible.
 

@@ -1,4 +1,4 @@
-"""Odd data: what the README's table says of them holds."""
+"""Odd data: what the documentation says of them holds."""
 
 import warnings
 from collections.abc import Callable

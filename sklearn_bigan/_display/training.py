@@ -17,6 +17,9 @@ from sklearn_bigan._training.diagnostics import (
 # Epochs are marked in curves of at most this number; more markers would merge.
 MAX_MARKED_EPOCHS = 30
 
+# On the logarithmic scale, what has vanished ends at the lower edge.
+LEAST_SHOWN = 1e-3
+
 
 class TrainingDisplay:
     """Losses and diagnostics by epoch, for images and tables.
@@ -141,6 +144,7 @@ class TrainingDisplay:
             label = name.replace("_", " ")
             ax.plot(epochs, values, label=label, marker=marker, markersize=4)
         ax.set_yscale("log")
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], LEAST_SHOWN))
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
