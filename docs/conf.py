@@ -21,7 +21,9 @@ suppress_warnings = ["config.cache"]  # sphinx-gallery's sorting key cannot be p
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings say more
 numpydoc_show_class_members = False
+toc_object_entries_show_parents = "hide"
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {
     "navigation_with_keys": False,
