@@ -168,6 +168,12 @@ def test_history_has_the_mean_metrics_of_each_epoch(method):
     ) | {"discriminator_loss", "encoder_generator_loss"}
 
 
+def test_batches_are_recorded_for_the_last_epoch_only(small_digits):
+    history = small(max_epochs=3).fit(small_digits).net_.history
+    assert [len(epoch["batches"]) for epoch in history] == [0, 0, 5]
+    assert [epoch["train_batch_count"] for epoch in history] == [5, 5, 5]
+
+
 def test_callbacks_see_every_gradient_before_it_is_used():
     spy = Spy()
     net(callbacks=[spy]).partial_fit(X)

@@ -335,6 +335,8 @@ class BiGANNet(NeuralNet):
         progress.start(epochs * len(source), n_rows_before, epochs)
 
         for n_epochs in range(n_before, epochs):
+            if self.history:  # else memory would grow with every update
+                self.history[-1]["batches"] = []
             self.notify("on_epoch_begin", **datasets)
             before, learning = learning, [weight.requires_grad for weight in weights]
             if (
