@@ -164,3 +164,9 @@ def test_accuracies_are_the_shares_of_pairs_on_the_right_side():
     metrics = adversarial_metrics(torch.tensor([1.0, 2, 3, -1]), torch.tensor([0.0, -1, 1, 1]))
     assert float(metrics["encoder_pair_accuracy"]) == 0.75
     assert float(metrics["generator_pair_accuracy"]) == 0.5  # an undecided D has no favourite
+
+
+def test_a_logit_of_zero_is_taken_for_a_pair_of_the_generator():
+    metrics = adversarial_metrics(torch.zeros(2), torch.zeros(2))
+    assert metrics["encoder_pair_accuracy"] == 0
+    assert metrics["generator_pair_accuracy"] == 1

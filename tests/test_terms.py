@@ -5,6 +5,7 @@ import torch
 from factories import small
 
 from sklearn_bigan._data.batches import Batch
+from sklearn_bigan._objectives.bigan import every_other
 from sklearn_bigan._objectives.terms import (
     KERNEL_WIDTH,
     TEMPERATURE,
@@ -81,3 +82,8 @@ def test_the_contrastive_loss_draws_positives_together_and_others_apart(similari
     one, other = torch.nn.functional.cosine_similarity(*stepped.chunk(2))
     assert one > 0.6
     assert other > 0.6
+
+
+@pytest.mark.parametrize(("n_rows", "taken"), [(1, 1), (2, 2), (3, 2), (4, 2), (5, 3)])
+def test_every_other_row_is_taken_unless_one_would_be_left(n_rows, taken):
+    assert len(range(n_rows)[every_other(n_rows)]) == taken
