@@ -8,7 +8,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import onnxruntime
 import pytest
+from sklearn.pipeline import make_pipeline
 
 from sklearn_bigan import BiGANTransformer
 
@@ -75,3 +77,14 @@ def test_the_snippets_of_files_write_and_read_them(small_digits, tmp_path, monke
     }
     expected = names["bigan"].transform(small_digits)
     np.testing.assert_array_equal(names["again"].transform(small_digits), expected)
+
+
+def test_the_snippets_of_onnx_give_the_codes_of_the_estimator(small_digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bigan = BiGANTransformer(hidden_layer_sizes=(8,), max_epochs=1, random_state=0)
+    names = {"X": small_digits, "bigan": bigan.fit(small_digits), "pipe": make_pipeline(bigan)}
+    exec(snippet_with("register_converter()"), names)
+    exec(snippet_with("import onnxruntime"), names)
+    np.testing.assert_allclose(names["Z"], bigan.transform(small_digits), atol=1e-5)
+    for name in ("generator", "pipe"):
+        onnxruntime.InferenceSession(f"{name}.onnx")
