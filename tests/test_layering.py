@@ -14,6 +14,7 @@ ROOT = Path(sklearn_bigan.__file__).parent
 LAYERS = {
     "__init__": set(),
     "onnx": {"skl2onnx", "torch"},
+    "metrics": {"numpy", "sklearn", "torch"},
     "_transformer": {"numpy", "sklearn", "torch"},
     "_display": {"matplotlib", "numpy", "sklearn"},
     "_files": {"numpy", "safetensors", "torch"},
