@@ -400,6 +400,9 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     "transform": partial(
         grid, "transform", "encoders", "encoder", names=("ratio", "seconds", "floor_seconds")
     ),
+    "transform_onnx": partial(
+        grid, "transform", "onnx", "encoder", names=("ratio", "seconds", "floor_seconds")
+    ),
     "scale": partial(grid, "scale", "rows", "rows"),
     "threads": partial(grid, "threads", "fit", "rows x columns"),
     "search": partial(grid, "search", "engines", "engine"),

@@ -142,6 +142,8 @@ def _model(
                 dynamo=True,
                 verbose=False,
             )
+        except ImportError:  # an onnxscript that is too old for torch
+            raise
         except Exception as error:
             if not network.own_body:
                 raise
