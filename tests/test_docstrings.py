@@ -3,14 +3,21 @@ import re
 
 import pytest
 
-from sklearn_bigan import BiGANTransformer, load
+from sklearn_bigan import BiGANTransformer, load, metrics
+from sklearn_bigan.onnx import register_converter
 
 METHODS = {
     name: method
     for name, method in inspect.getmembers(BiGANTransformer, inspect.isroutine)
     if not name.startswith("_") and method.__module__.startswith("sklearn_bigan")
 }
-DOCUMENTED = {"BiGANTransformer": BiGANTransformer, "load": load, **METHODS}
+FUNCTIONS = {"load": load, **{name: getattr(metrics, name) for name in metrics.__all__}}
+DOCUMENTED = {
+    "BiGANTransformer": BiGANTransformer,
+    "register_converter": register_converter,
+    **FUNCTIONS,
+    **METHODS,
+}
 
 
 def sections(documented) -> dict[str, str]:
@@ -51,7 +58,7 @@ def test_parameters_are_documented_in_order_with_their_defaults(documented):
             assert eval(found[1]) == parameter.default, name
 
 
-@pytest.mark.parametrize("method", [load, *METHODS.values()], ids=["load", *METHODS])
+@pytest.mark.parametrize("method", (FUNCTIONS | METHODS).values(), ids=FUNCTIONS | METHODS)
 def test_every_method_says_what_it_returns(method):
     if method in (BiGANTransformer.save, BiGANTransformer.to_onnx):
         assert inspect.signature(method).return_annotation is None
