@@ -127,6 +127,14 @@ EXPERIMENTS: dict[str, Experiment] = {
         ("modes",),
         representations=(),
     ),
+    "selection": Experiment(
+        "Which score without labels finds the number of components?",
+        ("digits", "segment", "gas_drift", "satimage"),
+        ("default",),
+        ("few_labels", "scores"),
+        seeds=(0, 1, 2),
+        vary={"n_components": (2, 4, 8, 16, 32)},
+    ),
     "units": Experiment(
         "What becomes of tables whose columns have different units?",
         ("wine", "breast_cancer", "arrhythmia_raw"),
@@ -176,8 +184,8 @@ def settings(
             varied = dict(zip(experiment.vary, values, strict=True))
             setting: Line = {
                 **{"experiment": name, "data": set_name, "method": method_name, "seed": seed},
-                **varied,
                 **{"n_components": facts.n_components, "validate": experiment.validate},
+                **varied,
             }
             if experiment.budget:
                 setting["minutes"] = minutes or facts.minutes

@@ -23,6 +23,7 @@ from lines import HERE, RESULTS, Line, read
 from quality.data import IMAGES, MULTICLASS, TABLES
 from quality.methods import METHODS, learning_rate
 from run import listed
+from scipy.stats import spearmanr
 
 Get = Callable[[Line], Any]
 ORDER = [*METHODS, "gan_discriminator"]
@@ -298,6 +299,35 @@ def imports(results: Path) -> str:
     return measured(["import", "seconds", "loads"], rows, part)
 
 
+def selection(results: Path) -> str:
+    """Return how each score ranks numbers of components, and what taking its best one costs.
+
+    Spearman's correlation with the accuracy with 100 labels, and the best accuracy less that of the
+    choice, in points; medians over seeds.
+    """
+    experiment = EXPERIMENTS["selection"]
+    fits: dict[tuple[str, int], list[Line]] = {}
+    lines = found(results, *(f"selection_{name}.jsonl" for name in experiment.data))
+    for line in lines:
+        fits.setdefault((line["data"], line["seed"]), []).append(line)
+    names = [name for name in lines[0] if name.endswith("_score")]
+    rows = []
+    for name in (*names, "n_components"):
+        ranks: dict[str, list[float]] = {}
+        lost = []
+        for (data, _), runs in fits.items():
+            accuracy = [run["z"]["linear_100"] for run in runs]
+            own = [run[name] for run in runs]
+            ranks.setdefault(data, []).append(float(spearmanr(own, accuracy).statistic))
+            lost.append(100 * (max(accuracy) - accuracy[own.index(max(own))]))
+        every = [rank for of_data in ranks.values() for rank in of_data]
+        shown = [*(statistics.median(ranks[data]) for data in experiment.data)]
+        spread = [[statistics.median(x), min(x), max(x)] for x in (every, lost)]
+        rows.append([f"`{name}`", *shown, *spread])
+    head = ["score", *experiment.data, "all four", "points lost"]
+    return measured(head, rows, *lines)
+
+
 def processes(results: Path) -> str:
     """Return what two processes gain over one; all_reduce was once measured with waiting."""
     head = ["case", "weights", "MB a step", "rows a second, one", "two", "ratio"]
@@ -319,6 +349,7 @@ def experiments(results: Path) -> str:
 
 
 LINEAR = ("linear_100", "linear_1000", "linear_all")
+SCORES = ("reconstruction", "sample", "prior", "trustworthiness")
 BY_DATA: dict[str, Get] = {"data": get("data")}
 # Keys and figures of the experiments that have simple tables.
 SIMPLE: dict[str, tuple[dict[str, Get], tuple[str, ...] | dict[str, Get]]] = {
@@ -354,14 +385,23 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     **{name: partial(simple, name, *columns) for name, columns in SIMPLE.items()},
     "few_rows": partial(codes, "few_rows", {"method": get("method")}),
     "ladder": partial(codes, "ladder", {"default, but": where}),
+    "selection_scores": partial(
+        simple,
+        "selection",
+        BY_DATA | {"n_components": get("n_components")},
+        {"100 labels": get("linear_100", "z")} | {n: get(f"{n}_score") for n in SCORES},
+    ),
     "length": partial(codes, "length", {"max_epochs": get("max_epochs")}),
     "roofline": partial(roofline, ""),
     "roofline_compiled": partial(roofline, ", compiled"),
     **{f"peers_{shape}": partial(peers, shape) for shape in ("small", "table", "images")},
-    **{f.__name__: f for f in (experiments, learning_rates, images)},
+    **{f.__name__: f for f in (experiments, learning_rates, images, selection)},
     **{f.__name__: f for f in (roofline_images, profile, imports, processes)},
     "transform": partial(
         grid, "transform", "encoders", "encoder", names=("ratio", "seconds", "floor_seconds")
+    ),
+    "transform_onnx": partial(
+        grid, "transform", "onnx", "encoder", names=("ratio", "seconds", "floor_seconds")
     ),
     "scale": partial(grid, "scale", "rows", "rows"),
     "duration_tables": partial(grid, "duration", "tables", "rows"),

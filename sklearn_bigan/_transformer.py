@@ -25,12 +25,14 @@ from sklearn_bigan import _parameters as parameters
 from sklearn_bigan._data.rows import check_kind
 from sklearn_bigan._data.statistics import ColumnStatistics
 from sklearn_bigan._files.content import Content
+from sklearn_bigan._files.onnx import encoder_model, generator_model
 from sklearn_bigan._files.reading import read as read_file
 from sklearn_bigan._files.writing import write as write_file
 from sklearn_bigan._persistence import net_from_state, net_to_state
 from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.device import check_device_name, resolve_device
 from sklearn_bigan._runtime.distributed import from_first, rank_and_size
+from sklearn_bigan._runtime.files import file_to_write, replace_file
 from sklearn_bigan._runtime.inference import CHUNK_ROWS
 from sklearn_bigan._runtime.memory import explains_out_of_memory
 from sklearn_bigan._runtime.settings import numpy_settings, training_settings
@@ -662,16 +664,7 @@ class BiGANTransformer(
         X = self._rows(X)
         features = parameters.features(self)
         encoder = self.net_.module_.averaged.encoder
-        if features == "latent":
-            return self.net_.map_rows(encoder, X)
-
-        def encode(x: Tensor) -> Tensor:
-            hidden, pooled = encoder.hidden_and_pooled(x)
-            if features == "hidden":
-                return pooled
-            return torch.cat([encoder.moments(hidden)[0], pooled], dim=1)
-
-        return self.net_.map_rows(encode, X)
+        return self.net_.map_rows(lambda x: encoder.features(x, features), X)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns that `transform` returns.
@@ -1092,6 +1085,61 @@ class BiGANTransformer(
             if name not in {*arguments, "callbacks", "_skl_callbacks", "net_"}
         }
         write_file(path, Content(arguments, learned, net_to_state(self.net_)))
+
+    def to_onnx(self, path: str | os.PathLike[str], part: str = "encoder") -> None:
+        """Write the encoder or the generator as an ONNX model, which other programs can run.
+
+        The model takes any number of rows, and needs neither this package nor torch: onnxruntime
+        runs it. Standardisation is part of it, so that X has its own units. What it computes equals
+        `transform` or `inverse_transform` but for rounding; it does not check its input, which must
+        be finite. Needs the extra ``sklearn_bigan[onnx]``. For a Pipeline see
+        `sklearn_bigan.onnx.register_converter`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to put the file, usually ``.onnx``, in a directory that exists. An older file
+            stays until the new one is complete.
+        part : {"encoder", "generator"}, default="encoder"
+            "encoder": from an input "X" to an output "Z", as `transform` with the present
+            `features`. "generator": from an input "Z", codes of `n_components` columns, to an
+            output "X", as `inverse_transform`. Z is float32. X is float32, too, or float64 where
+            `inverse_transform` returns float64, since float32 would round such columns.
+
+        Raises
+        ------
+        ImportError
+            If onnx or onnxscript is not installed.
+        ValueError
+            If `part` is another one, or torch cannot export your own `network`. Nothing is written.
+        OSError
+            If the file cannot be written. A file that was there is left as it was.
+
+        See Also
+        --------
+        sklearn_bigan.onnx.register_converter : For a Pipeline.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from sklearn_bigan import BiGANTransformer
+        >>> X = load_digits().data / 16
+        >>> bigan = BiGANTransformer(8, max_epochs=2, random_state=0).fit(X)
+        >>> bigan.to_onnx("digits.onnx")  # doctest: +SKIP
+        >>> import onnxruntime  # doctest: +SKIP
+        >>> session = onnxruntime.InferenceSession("digits.onnx")  # doctest: +SKIP
+        >>> (Z,) = session.run(None, {"X": X.astype("float32")})  # doctest: +SKIP
+        """
+        check_is_fitted(self)
+        if part == "encoder":
+            model = encoder_model(self.net_, parameters.features(self))
+        elif part == "generator":
+            model = generator_model(self.net_)
+        else:
+            raise ValueError(
+                f"The 'part' parameter must be 'encoder' or 'generator'. Got {part!r} instead."
+            )
+        replace_file(file_to_write(path, "path"), [model.SerializeToString()])
 
 
 def load(

@@ -4,13 +4,15 @@ import re
 import pytest
 
 import sklearn_bigan
-from sklearn_bigan import BiGANTransformer, load
+from sklearn_bigan import BiGANTransformer, load, metrics
+from sklearn_bigan.onnx import register_converter
 
 METHODS = {
     name: method
     for name, method in inspect.getmembers(BiGANTransformer, inspect.isroutine)
     if not name.startswith("_") and method.__module__.startswith("sklearn_bigan")
 }
+FUNCTIONS = {"load": load, **{name: getattr(metrics, name) for name in metrics.__all__}}
 DISPLAYS = {
     name: getattr(sklearn_bigan, name) for name in sklearn_bigan.__all__ if name.endswith("Display")
 }
@@ -21,7 +23,8 @@ DISPLAY_METHODS = {
 }
 DOCUMENTED = {
     "BiGANTransformer": BiGANTransformer,
-    "load": load,
+    "register_converter": register_converter,
+    **FUNCTIONS,
     **METHODS,
     **DISPLAYS,
     **DISPLAY_METHODS,
@@ -49,7 +52,7 @@ def test_the_public_methods_are_those_meant():
     assert set(METHODS) == {
         "fit", "partial_fit", "transform", "posterior_moments", "inverse_transform", "reconstruct",
         "sample", "score", "score_samples", "predict_cluster", "get_feature_names_out",
-        "save",
+        "save", "to_onnx",
     }  # fmt: skip
 
 
@@ -68,12 +71,12 @@ def test_parameters_are_documented_in_order_with_their_defaults(documented):
             assert eval(found[1]) == parameter.default, name
 
 
-RETURNING = {"load": load, **METHODS, **DISPLAY_METHODS}
+RETURNING = {**FUNCTIONS, **METHODS, **DISPLAY_METHODS}
 
 
 @pytest.mark.parametrize("method", RETURNING.values(), ids=RETURNING)
 def test_every_method_says_what_it_returns(method):
-    if method is BiGANTransformer.save:
+    if method in (BiGANTransformer.save, BiGANTransformer.to_onnx):
         assert inspect.signature(method).return_annotation is None
         return
     assert entries(sections(method)["Returns"]) or "mean, std :" in sections(method)["Returns"]

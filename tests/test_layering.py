@@ -13,9 +13,11 @@ ROOT = Path(sklearn_bigan.__file__).parent
 # From top to bottom, with the third-party packages that each may use.
 LAYERS = {
     "__init__": set(),
+    "onnx": {"skl2onnx", "torch"},
+    "metrics": {"numpy", "sklearn", "torch"},
     "_transformer": {"numpy", "sklearn", "torch"},
     "_display": {"matplotlib", "numpy", "sklearn"},
-    "_files": {"numpy", "safetensors"},
+    "_files": {"numpy", "safetensors", "torch"},
     "_parameters": {"joblib", "numpy", "sklearn", "torch"},
     "_persistence": {"numpy", "sklearn", "torch"},
     "_training": {"numpy", "safetensors", "sklearn", "skorch", "torch", "tqdm"},

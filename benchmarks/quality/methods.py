@@ -128,6 +128,7 @@ class Model:
     predict_cluster: Rows | None = None
     classify: Callable[[np.ndarray, np.ndarray], Predict] | None = None
     most_labels: float = inf  # that `classify` is given
+    estimator: BiGANTransformer | None = None
     budget: Budget = field(default_factory=Budget)
 
 
@@ -167,6 +168,7 @@ def estimator(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
         decode=model.inverse_transform,
         predict_cluster=clusters,
         budget=budget,
+        estimator=model,
     )
 
 

@@ -28,6 +28,7 @@ from quality.data import MODES, Split
 from quality.judge import Classifier, frechet_distance, predict, train_classifier
 from quality.methods import Model
 from quality.neighbors import both_ways, neighbor_graph, walk
+from sklearn_bigan import metrics as selection
 
 Figures = dict[str, Any]
 
@@ -303,12 +304,19 @@ def modes_found(made: np.ndarray, centers: np.ndarray, std: float) -> Figures:
     }
 
 
+def scores(model: Model, measured: Measured) -> Figures:
+    """Scores of the estimator without labels, on the test rows."""
+    names = selection.__all__
+    return {name: getattr(selection, name)(model.estimator, measured.rows[2]) for name in names}
+
+
 METRICS: dict[str, Callable[[Model, Measured], Figures]] = {
     "reconstruction": reconstruction,
     "samples": samples,
     "judge": judge,
     "accuracy": accuracy,
     "times": times,
+    "scores": scores,
     "clusters": lambda model, measured: agreement(
         measured.rows[3], model.predict_cluster(measured.rows[2]), measured.n_clusters
     ),

@@ -1,6 +1,12 @@
-"""`transform` over a bare forward pass of the encoder, of many rows in chunks and of one row."""
+"""`transform` over a bare forward pass of the encoder, and its ONNX model over `transform`.
 
+Both of many rows and of one row.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,9 +26,8 @@ def chunked(encoder: torch.nn.Module, X: np.ndarray, device: str) -> torch.Tenso
     return torch.cat([encoder(chunk.to(device)).cpu() for chunk in chunks])
 
 
-def encoders(*, device: str, rounds: int = 15) -> Figures:
-    """Time both in turns: median, least and greatest of the ratio, medians of the seconds."""
-    figures: Figures = {}
+def models(device: str) -> Iterator[tuple[str, BiGANTransformer, np.ndarray]]:
+    """Yield untrained estimators with their names and rows."""
     for n_columns, width in ENCODERS:
         X = noise(N_ROWS, n_columns)
         model = BiGANTransformer(
@@ -30,13 +35,55 @@ def encoders(*, device: str, rounds: int = 15) -> Figures:
             hidden_layer_sizes=(width, width),
             **{"max_epochs": 0, "random_state": 0, "device": device},
         ).fit(X[:100])
-        encoder = model.net_.module_.averaged.encoder
-        for rows, times in ((X, 1), (X[:1], CALLS)):
-            ways = partial(model.transform, rows), partial(chunked, encoder, rows, device)
-            took = [[seconds(way, times, device) for way in ways] for _ in range(rounds + 1)][1:]
-            name = f"{n_columns} columns, width {width}, rows {len(rows)}"
-            figures[name] = beside(*zip(*took, strict=True))
+        yield f"{n_columns} columns, width {width}", model, X
+
+
+def in_turns(
+    way: Callable[[np.ndarray], object],
+    floor: Callable[[np.ndarray], object],
+    X: np.ndarray,
+    device: str,
+    rounds: int,
+) -> Figures:
+    """Time both in turns, of all rows and of one; return figures by the number of rows."""
+    figures: Figures = {}
+    for rows, times in ((X, 1), (X[:1], CALLS)):
+        ways = partial(way, rows), partial(floor, rows)
+        took = [[seconds(one, times, device) for one in ways] for _ in range(rounds + 1)][1:]
+        figures[f"rows {len(rows)}"] = beside(*zip(*took, strict=True))
     return figures
 
 
-PARTS = {"encoders": encoders}
+def encoders(*, device: str, rounds: int = 15) -> Figures:
+    """Measure `transform` over the bare encoder: median, least and greatest ratio, seconds."""
+    figures: Figures = {}
+    for name, model, X in models(device):
+        encoder = model.net_.module_.averaged.encoder
+        floor = partial(chunked, encoder, device=device)
+        found = in_turns(model.transform, floor, X, device, rounds)
+        figures |= {f"{name}, {rows}": own for rows, own in found.items()}
+    return figures
+
+
+def onnx(*, device: str, rounds: int = 15) -> Figures:
+    """Measure onnxruntime, on one thread of the CPU, over `transform` in the same way."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    figures: Figures = {}
+    for name, model, X in models(device):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "encoder.onnx"
+            model.to_onnx(path)
+            session = onnxruntime.InferenceSession(path, options)
+        found = in_turns(
+            lambda rows, run=session.run: run(None, {"X": rows}),
+            model.transform,
+            *(X, device, rounds),
+        )
+        figures |= {f"{name}, {rows}": own for rows, own in found.items()}
+    return figures
+
+
+PARTS = {"encoders": encoders, "onnx": onnx}

@@ -78,7 +78,8 @@ def check_output(
         raise TypeError(
             f"{start} one tensor. Got {type(out).__name__}; return the tensor of features alone."
         )
-    if out.ndim < 2 or len(out) != len(batch):
+    # Sizes, not len(): torch.export would take the number of rows for a constant.
+    if out.ndim < 2 or out.shape[0] != batch.shape[0]:
         raise ValueError(
             f"{start} one row of features for each row of its input, shape ({len(batch)}, "
             f"n_outputs) or more dimensions for {len(batch)} rows. Got {tuple(out.shape)}; keep "

@@ -50,6 +50,13 @@ class Encoder(Network):
         hidden = self.hidden(x)
         return hidden, hidden
 
+    def features(self, x: Tensor, kind: str) -> Tensor:
+        """Return what `transform` does for "latent", "hidden" or "all": E[z | x] comes first."""
+        if kind == "latent":
+            return self(x)
+        hidden, pooled = self.hidden_and_pooled(x)
+        return pooled if kind == "hidden" else torch.cat([self.moments(hidden)[0], pooled], dim=1)
+
     def posterior(self, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
         """Location, and scale unless deterministic, before squashing, each (batch, latent_dim)."""
         if not self.gaussian:

@@ -20,7 +20,7 @@ def to_maps(rows: Tensor, image_shape: ImageShape) -> Tensor:
     The result has torch's channels-last memory format, the fastest for convolutions on the CPU and
     on tensor cores.
     """
-    return rows.reshape(len(rows), *image_shape).permute(0, 3, 1, 2)
+    return rows.reshape(rows.shape[0], *image_shape).permute(0, 3, 1, 2)
 
 
 def to_rows(maps: Tensor) -> Tensor:
