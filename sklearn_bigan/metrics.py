@@ -64,7 +64,7 @@ def reconstruction_score(estimator: Any, X: Any, y: Any = None) -> float:
 def sample_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0) -> float:
     """How hard it is to tell samples from rows, by a classifier two-sample test.
 
-    1 - |2 a - 1|, where a is the leave-one-out accuracy of a 1-nearest-neighbour classifier that
+    ``1 - |2 a - 1|``, where a is the leave-one-out accuracy of a 1-nearest-neighbour classifier that
     separates rows of X from as many samples [1]_. If samples and rows have the same distribution,
     a is 0.5. It is 1 if they lie apart, and near 0 if each row has a sample beside it, as where
     samples copy rows. Of more than 1000 rows 1000 are drawn.
@@ -239,7 +239,7 @@ def _posterior_draws(bigan: BiGANTransformer, X: np.ndarray, seed: int) -> np.nd
 
 
 def _indistinguishable(A: np.ndarray, B: np.ndarray) -> float:
-    """Return 1 - |2 a - 1|, where a is the leave-one-out accuracy of 1-NN on two samples."""
+    """Return ``1 - |2 a - 1|``, where a is the leave-one-out accuracy of 1-NN on two samples."""
     rows, origin = np.concatenate([A, B]), np.repeat([0, 1], [len(A), len(B)])
     # Distances are differences of squares, which a far origin would leave nothing of.
     rows = rows - rows.mean(axis=0, dtype=np.float64)
