@@ -88,3 +88,10 @@ def test_the_snippets_of_onnx_give_the_codes_of_the_estimator(small_digits, tmp_
     np.testing.assert_allclose(names["Z"], bigan.transform(small_digits), atol=1e-5)
     for name in ("generator", "pipe"):
         onnxruntime.InferenceSession(f"{name}.onnx")
+
+
+def test_the_search_without_labels_finds_what_it_tried(small_digits):
+    quick = partial(BiGANTransformer, hidden_layer_sizes=(8,), max_epochs=1, random_state=0)
+    names = {"BiGANTransformer": quick, "X": small_digits}
+    exec(snippet_with("trustworthiness_score"), names)
+    assert names["search"].best_params_["n_components"] in names["grid"]["n_components"]
