@@ -474,6 +474,41 @@ def test_tables_are_generated_and_stale_ones_noticed(module, tmp_path):
     assert (text[:6], text[-6:]) == ("before", "after\n")
 
 
+def test_the_table_of_selection_ranks_by_the_accuracy_with_few_labels(module, tmp_path):
+    report, about = module("report"), {"date": "today", "commit": "abc", "cpu": "one"}
+    for data in report.EXPERIMENTS["selection"].data:
+        lines = [
+            {"data": data, "seed": 0, "n_components": n, "z": {"linear_100": accuracy}}
+            | {"same_score": accuracy, "reversed_score": -accuracy}
+            | about
+            for n, accuracy in ((2, 0.5), (4, 0.9), (8, 0.8))
+        ]
+        path = tmp_path / f"selection_{data}.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    table = report.selection(tmp_path)
+    one, other, largest = (row.split(" | ") for row in table.splitlines()[2:5])
+    assert (one[0], one[1], one[-1]) == ("| `same_score`", "1.00", "0.00 (0.00 to 0.00) |")
+    assert (other[1], other[-1]) == ("-1.00", "40.0 (40.0 to 40.0) |")
+    assert (largest[1], largest[-1]) == ("0.50", "10.00 (10.00 to 10.00) |")
+
+
+def test_scores_of_the_estimator_are_those_of_its_metrics(module, digits):
+    from sklearn_bigan.metrics import __all__ as names
+    from sklearn_bigan.metrics import sample_score
+
+    quality = module("quality.metrics")
+    fixed = {"n_components": 2, "max_epochs": 1, "random_state": 0, "device": "cpu"}
+    model = (
+        module("quality.methods")
+        .METHODS["default"]
+        .fit(digits[:200], module("quality.methods").Budget(), **fixed)
+    )
+    rows = digits[:200], None, digits[200:300], None
+    found = quality.scores(model, quality.Measured("digits", rows))
+    assert set(found) == set(names)
+    assert found["sample_score"] == sample_score(model.estimator, rows[2])
+
+
 def test_the_tables_of_the_readme_are_fresh(module):
     report = module("report")
     _, stale = report.updated((report.HERE / "README.md").read_text(), report.RESULTS)
