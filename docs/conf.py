@@ -35,7 +35,7 @@ html_title = "sklearn_bigan"
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "examples",
-    "filename_pattern": "plot_",
+    "filename_pattern": r"plot_(?!faces)",  # faces are downloaded
     "ignore_pattern": "digits_pipeline",
     "download_all_examples": False,
     "min_reported_time": 0,

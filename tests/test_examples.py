@@ -60,3 +60,14 @@ def test_an_example_runs_on_a_file(name, out, made_up, capsys):
 def test_an_example_runs_on_what_scikit_learn_bundles(name, out, capsys):
     assert out(name)
     assert capsys.readouterr().out.count("accuracy") == 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # one epoch is too few
+def test_the_example_of_a_table_draws_a_map_and_the_training(out, capsys):
+    assert len(out("plot_table")) == 2
+    assert "accuracy: 0." in capsys.readouterr().out
+
+
+def test_the_example_of_trainings_draws_a_healthy_one_and_three_others(out, capsys):
+    assert len(out("plot_training")) == 4
+    assert capsys.readouterr().out.count("R^2") == 3

@@ -644,6 +644,11 @@ def test_a_sparse_file_may_not_have_more_values_than_a_small_one(path):
         load(path)
 
 
+def test_lists_count_as_much_memory_as_they_take(path):
+    header = b'{"a":[' + b"[]," * 100_000 + b"0]}"
+    check_refused(path, struct.pack("<Q", len(header)) + header, "more values than")
+
+
 @pytest.mark.parametrize("kind", MUTATIONS)
 def test_a_mutation_is_an_error_and_a_signed_one_an_error_or_a_whole_model(data, X, path, kind):
     """Whoever can compute the checksum gets no further than to another model."""
