@@ -15,6 +15,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 
+from sklearn_bigan._data.rows import dense
 from sklearn_bigan._parameters import draw_seed
 from sklearn_bigan._runtime.settings import numpy_settings
 from sklearn_bigan._transformer import BiGANTransformer
@@ -64,10 +65,10 @@ def reconstruction_score(estimator: Any, X: Any, y: Any = None) -> float:
 def sample_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0) -> float:
     """How hard it is to tell samples from rows, by a classifier two-sample test.
 
-    ``1 - |2 a - 1|``, where a is the leave-one-out accuracy of a 1-nearest-neighbour classifier that
-    separates rows of X from as many samples [1]_. If samples and rows have the same distribution,
-    a is 0.5. It is 1 if they lie apart, and near 0 if each row has a sample beside it, as where
-    samples copy rows. Of more than 1000 rows 1000 are drawn.
+    ``1 - |2 a - 1|``, where a is the leave-one-out accuracy of a 1-nearest-neighbour classifier
+    that separates rows of X from as many samples [1]_. If samples and rows have the same
+    distribution, a is 0.5. It is 1 if they lie apart, and near 0 if each row has a sample beside
+    it, as where samples copy rows. Of more than 1000 rows 1000 are drawn.
 
     Parameters
     ----------
@@ -217,11 +218,12 @@ def _behind_pipeline(estimator: Any, X: Any) -> tuple[BiGANTransformer, Any]:
     return estimator, X
 
 
-def _some(X: np.ndarray, seed: int) -> np.ndarray:
-    """Return all rows, or so many that the scores can be computed."""
-    if len(X) <= MAX_ROWS:
-        return X
-    return X[np.sort(np.random.default_rng(seed).permutation(len(X))[:MAX_ROWS])]
+def _some(X: Any, seed: int) -> np.ndarray:
+    """Return all rows, or so many that the scores can be computed, as an array."""
+    n_rows = X.shape[0]
+    if n_rows <= MAX_ROWS:
+        return dense(X)
+    return dense(X[np.sort(np.random.default_rng(seed).permutation(n_rows)[:MAX_ROWS])])
 
 
 def _posterior_draws(bigan: BiGANTransformer, X: np.ndarray, seed: int) -> np.ndarray:
