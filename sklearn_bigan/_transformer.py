@@ -442,10 +442,10 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             At least two finite rows, in the range of `output_activation`; computed in float32. An
             `np.memmap` is read in blocks of 65,536 rows, fewer if they are wide, and never as a
-            whole.
+            whole. Sparse rows are made dense in such blocks, too; CSR needs no conversion.
         y : None
             Ignored.
 
@@ -463,8 +463,8 @@ class BiGANTransformer(
             If memory is short, on the host or the device. What was allocated is freed, and the
             estimator is as it was.
         TypeError
-            If X is no array or data frame, or its dtype is not numeric; or if `sample_weight` is
-            given, since rows cannot be weighted.
+            If X is no array, sparse matrix or data frame, or its dtype is not numeric; or if
+            `sample_weight` is given, since rows cannot be weighted.
 
         Warns
         -----
@@ -487,7 +487,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             As in `fit`; with `sample_weight` it raises TypeError, too.
         y : None
             Ignored.
@@ -658,7 +658,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to encode.
 
         Returns
@@ -706,7 +706,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to encode.
 
         Returns
@@ -730,7 +730,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to encode.
 
         Returns
@@ -846,7 +846,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to reconstruct.
 
         Returns
@@ -881,7 +881,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to reconstruct.
         y : None
             Ignored.
@@ -911,7 +911,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to score.
 
         Returns

@@ -37,7 +37,7 @@ def reconstruction_score(estimator: Any, X: Any, y: Any = None) -> float:
     ----------
     estimator : BiGANTransformer or Pipeline
         A fitted estimator, or a fitted Pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Held-out rows.
     y : None
         Ignored.
@@ -74,7 +74,7 @@ def sample_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0
     ----------
     estimator : BiGANTransformer or Pipeline
         A fitted estimator, or a fitted Pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Held-out rows.
     y : None
         Ignored.
@@ -122,7 +122,7 @@ def prior_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0)
     ----------
     estimator : BiGANTransformer or Pipeline
         A fitted estimator, or a fitted Pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Held-out rows.
     y : None
         Ignored.
@@ -166,7 +166,7 @@ def trustworthiness_score(
     ----------
     estimator : BiGANTransformer or Pipeline
         A fitted estimator, or a fitted Pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Held-out rows, more than twice `n_neighbors`.
     y : None
         Ignored.

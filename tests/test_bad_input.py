@@ -203,10 +203,18 @@ def fitted_as(rows) -> np.ndarray:
     "method", ["fit", "partial_fit", "transform", "reconstruct", "score", "score_samples"]
 )
 def test_a_tensor_counts_as_the_array_it_shares_memory_with(model, method):
+    assert np.shares_memory(model._rows(TENSORS), X)
     results = [getattr(copy.deepcopy(model), method)(rows) for rows in (X, TENSORS)]
     if method in ("fit", "partial_fit"):
         results = [fitted.transform(X) for fitted in results]
     np.testing.assert_array_equal(*results)
+
+
+def test_the_encoder_takes_standardised_tensors(model):
+    rows = torch.from_numpy(model.net_.standardizer.transform(X))
+    with torch.no_grad():
+        codes = model.net_.module_.averaged.encoder(rows)
+    np.testing.assert_array_equal(codes.numpy(), model.transform(X))
 
 
 def test_weights_of_rows_are_refused():
