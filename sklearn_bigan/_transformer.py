@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from sklearn_bigan import _parameters as parameters
-from sklearn_bigan._data.rows import check_kind
+from sklearn_bigan._data.rows import check_kind, dense, extremes
 from sklearn_bigan._data.statistics import ColumnStatistics
 from sklearn_bigan._files.content import Content
 from sklearn_bigan._files.onnx import encoder_model, generator_model
@@ -33,7 +33,7 @@ from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.device import check_device_name, resolve_device
 from sklearn_bigan._runtime.distributed import from_first, rank_and_size
 from sklearn_bigan._runtime.files import file_to_write, replace_file
-from sklearn_bigan._runtime.inference import CHUNK_ROWS
+from sklearn_bigan._runtime.inference import chunk_rows
 from sklearn_bigan._runtime.memory import explains_out_of_memory
 from sklearn_bigan._runtime.settings import numpy_settings, training_settings
 from sklearn_bigan._training.callbacks import without_live
@@ -442,10 +442,10 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             At least two finite rows, in the range of `output_activation`; computed in float32. An
             `np.memmap` is read in blocks of 65,536 rows, fewer if they are wide, and never as a
-            whole.
+            whole. Sparse rows are made dense in such blocks, too; CSR needs no conversion.
         y : None
             Ignored.
 
@@ -463,8 +463,8 @@ class BiGANTransformer(
             If memory is short, on the host or the device. What was allocated is freed, and the
             estimator is as it was.
         TypeError
-            If X is no array or data frame, or its dtype is not numeric; or if `sample_weight` is
-            given, since rows cannot be weighted.
+            If X is no array, sparse matrix or data frame, or its dtype is not numeric; or if
+            `sample_weight` is given, since rows cannot be weighted.
 
         Warns
         -----
@@ -487,7 +487,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             As in `fit`; with `sample_weight` it raises TypeError, too.
         y : None
             Ignored.
@@ -531,7 +531,7 @@ class BiGANTransformer(
             check_device_name(self.device)  # it stays on `device_`
         else:
             self.device_ = str(resolve_device(self.device))
-        settings = self._settings(len(rows), decay=decay)
+        settings = self._settings(statistics.n_rows, decay=decay)
         constant = statistics.is_constant(rows.dtype)
         if constant:
             settings["max_epochs"] = min(settings["max_epochs"], 1)
@@ -561,7 +561,7 @@ class BiGANTransformer(
             return ALL_EQUAL
         if not decay:  # one pass over a piece is too little to be judged
             return ""
-        usual_rate = parameters.usual_learning_rate(self, len(rows))
+        usual_rate = parameters.usual_learning_rate(self, statistics.n_rows)
         return problem(self.net_.diagnose(source), self.net_.lr, usual_rate)
 
     def _settings(self, n_rows: int, *, decay: bool) -> dict[str, Any]:
@@ -576,7 +576,7 @@ class BiGANTransformer(
         }
 
     def _checkpoint(
-        self, rows: np.ndarray, spec: ModelSpec, settings: dict[str, Any]
+        self, rows: Any, spec: ModelSpec, settings: dict[str, Any]
     ) -> Checkpoint | None:
         """Return the file to go on from and to write to, if there is to be one."""
         place = parameters.checkpoint_place(self.checkpoint)
@@ -601,7 +601,7 @@ class BiGANTransformer(
 
     def _new_net(
         self,
-        rows: np.ndarray,
+        rows: Any,
         spec: ModelSpec,
         statistics: ColumnStatistics,
         seed: int | None,
@@ -631,13 +631,24 @@ class BiGANTransformer(
             mean = self.mean_ + (mean - self.mean_) * (statistics.n_rows / seen)
         self.n_samples_seen_, self.mean_ = seen, mean
 
-    def _training_rows(self, X: Any, reset: bool) -> np.ndarray:
-        """Return X as numeric rows; a memory map as it is. Its values are checked later."""
+    def _training_rows(self, X: Any, reset: bool) -> Any:
+        """Return X as numeric rows, an array or CSR; a memory map as it is.
+
+        Its values are checked later.
+        """
         check_kind(X)
         if isinstance(X, np.memmap):
-            validate_data(self, X[:2], reset=reset, ensure_min_samples=2)
-            return X
-        return validate_data(self, X, reset=reset, ensure_min_samples=2, ensure_all_finite=False)
+            validate_data(self, X[:2], reset=reset)
+            rows: Any = X
+        else:
+            rows = validate_data(self, X, reset=reset, accept_sparse="csr", ensure_all_finite=False)
+        if rows.shape[0] < 2:
+            raise ValueError(
+                f"Found array with 1 sample(s) (shape={rows.shape}) while a minimum of 2 is "
+                f"required by {type(self).__name__}: in each update rows are compared with one "
+                f"another. For partial_fit collect rows to pieces of two or more."
+            )
+        return rows
 
     # Encoding.
 
@@ -647,7 +658,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to encode.
 
         Returns
@@ -695,7 +706,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to encode.
 
         Returns
@@ -719,7 +730,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to encode.
 
         Returns
@@ -835,7 +846,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to reconstruct.
 
         Returns
@@ -846,7 +857,7 @@ class BiGANTransformer(
         return self._reconstruct(self._rows(X))
 
     @numpy_settings()
-    def _reconstruct(self, X: np.ndarray) -> np.ndarray:
+    def _reconstruct(self, X: Any) -> np.ndarray:
         used = self.net_.module_.averaged
         x_hat = self.net_.map_rows(lambda x: used.generator(used.encoder(x)), X)
         return self.net_.standardizer.inverse_transform(x_hat)
@@ -870,7 +881,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to reconstruct.
         y : None
             Ignored.
@@ -882,8 +893,8 @@ class BiGANTransformer(
         """
         X = self._rows(X)
         residual, total = 0.0, 0.0
-        for cut in gen_batches(len(X), CHUNK_ROWS):
-            x, x_hat = X[cut].astype(np.float64), self._reconstruct(X[cut])
+        for cut in gen_batches(X.shape[0], chunk_rows(X.shape[1])):
+            x, x_hat = dense(X[cut]).astype(np.float64), self._reconstruct(X[cut])
             residual += np.square(x - x_hat).sum()
             total += np.square(x - self.mean_).sum()
         if total == 0:  # X is its mean: as r2_score has it
@@ -900,7 +911,7 @@ class BiGANTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows to score.
 
         Returns
@@ -955,19 +966,20 @@ class BiGANTransformer(
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.sparse = True
         return tags
 
-    def _rows(self, X: Any) -> np.ndarray:
-        """Return X as finite rows of any numeric dtype; they are converted chunk by chunk later."""
+    def _rows(self, X: Any) -> Any:
+        """Return X as finite rows of any numeric dtype, an array or CSR; converted later."""
         # scikit-learn's validation takes longer than the encoder takes for one row.
         if not self._is_valid(X):
             check_is_fitted(self)
             check_kind(X)
             with numpy_settings():
-                X = validate_data(self, X, reset=False)
+                X = validate_data(self, X, reset=False, accept_sparse="csr")
         bounds = OUTPUT_RANGES[self.output_activation_]
         if bounds is not None:
-            least, most = np.minimum.reduce(X, axis=None), np.maximum.reduce(X, axis=None)
+            least, most = extremes(X)
             margin = MAX_BEYOND_RANGE * (bounds[1] - bounds[0])
             if least < bounds[0] - margin or most > bounds[1] + margin:
                 warn(

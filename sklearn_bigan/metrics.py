@@ -15,6 +15,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 
+from sklearn_bigan._data.rows import dense
 from sklearn_bigan._parameters import draw_seed
 from sklearn_bigan._runtime.settings import numpy_settings
 from sklearn_bigan._transformer import BiGANTransformer
@@ -36,7 +37,7 @@ def reconstruction_score(estimator: Any, X: Any, y: Any = None) -> float:
     ----------
     estimator : BiGANTransformer or Pipeline
         A fitted estimator, or a fitted Pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Held-out rows.
     y : None
         Ignored.
@@ -73,7 +74,7 @@ def sample_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0
     ----------
     estimator : BiGANTransformer or Pipeline
         A fitted estimator, or a fitted Pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Held-out rows.
     y : None
         Ignored.
@@ -121,7 +122,7 @@ def prior_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0)
     ----------
     estimator : BiGANTransformer or Pipeline
         A fitted estimator, or a fitted Pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Held-out rows.
     y : None
         Ignored.
@@ -165,7 +166,7 @@ def trustworthiness_score(
     ----------
     estimator : BiGANTransformer or Pipeline
         A fitted estimator, or a fitted Pipeline that ends in one.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Held-out rows, more than twice `n_neighbors`.
     y : None
         Ignored.
@@ -217,11 +218,12 @@ def _behind_pipeline(estimator: Any, X: Any) -> tuple[BiGANTransformer, Any]:
     return estimator, X
 
 
-def _some(X: np.ndarray, seed: int) -> np.ndarray:
-    """Return all rows, or so many that the scores can be computed."""
-    if len(X) <= MAX_ROWS:
-        return X
-    return X[np.sort(np.random.default_rng(seed).permutation(len(X))[:MAX_ROWS])]
+def _some(X: Any, seed: int) -> np.ndarray:
+    """Return all rows, or so many that the scores can be computed, as an array."""
+    n_rows = X.shape[0]
+    if n_rows <= MAX_ROWS:
+        return dense(X)
+    return dense(X[np.sort(np.random.default_rng(seed).permutation(n_rows)[:MAX_ROWS])])
 
 
 def _posterior_draws(bigan: BiGANTransformer, X: np.ndarray, seed: int) -> np.ndarray:

@@ -13,8 +13,6 @@ import scipy.sparse
 import torch
 from factories import small
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -55,12 +53,35 @@ BAD_ROWS = {
     "strings": (np.full((4, 5), "a"), ValueError, "(could not convert|dtype='numeric')"),
     "numbers as strings": (X.astype(str), ValueError, "dtype='numeric' is not compatible"),
     "numbers as bytes": (X.astype(bytes), ValueError, "dtype='numeric' is not compatible"),
-    "sparse": (
-        scipy.sparse.csr_matrix(X),
-        TypeError,
-        r"Sparse data was passed for X, .* OneHotEncoder\(sparse_output=False\)",
+    "sparse with nan": (scipy.sparse.csr_matrix(spoilt(np.nan)), ValueError, "X contains NaN"),
+    "sparse with inf": (scipy.sparse.coo_array(spoilt(np.inf)), ValueError, "X contains infinity"),
+    "sparse beyond float32": (
+        scipy.sparse.csr_array(spoilt(1e300)),
+        ValueError,
+        r"too large for dtype\('float32'\)",
     ),
-    "sparse array": (scipy.sparse.coo_array(X), TypeError, "Sparse data was passed for X"),
+    "complex and sparse": (scipy.sparse.csr_array(X * 1j), ValueError, "Complex data not supp"),
+    "sparse and 1-D": (scipy.sparse.coo_array(X[0]), ValueError, "Expected 2D"),
+    "tensor with a gradient": (
+        torch.from_numpy(X).requires_grad_(),
+        TypeError,
+        r"the tensor X, which requires a gradient\. Pass X\.detach\(\)\.cpu\(\)",
+    ),
+    "tensor on a device": (
+        torch.empty(60, 5, device="meta"),
+        TypeError,
+        r"the tensor X, which is on device 'meta'\. Pass X\.detach\(\)\.cpu\(\)",
+    ),
+    "sparse tensor": (
+        torch.from_numpy(X).to_sparse(),
+        TypeError,
+        r"which has layout torch.sparse_coo\. Pass X\.to_dense\(\)",
+    ),
+    "tensor of bfloat16": (
+        torch.from_numpy(X).bfloat16(),
+        TypeError,
+        r"which has dtype torch.bfloat16\. Pass X\.float\(\)",
+    ),
     "complex": (X * 1j, ValueError, "Complex data not supported"),
     "dates": (dates(), TypeError, r"X must be numeric. Got dtype datetime64\[ns\]; convert dates"),
     "durations": (dates("timedelta64[s]"), TypeError, r"Got dtype timedelta64\[s\]; convert"),
@@ -128,11 +149,16 @@ def test_rows_that_cannot_be_encoded_are_refused(model, method, rows, error, mes
         getattr(model, method)(rows)
 
 
-@pytest.mark.parametrize("name", ["DataLoader", "generator", "dict", "dates", "sparse", "images"])
+@pytest.mark.parametrize("name", ["DataLoader", "generator", "dict", "dates", "images"])
 def test_codes_that_are_no_rows_are_refused(model, name):
     rows, error, message = BAD_ROWS[name]
     with pytest.raises(error, match=message.replace("X", "Z")):
         model.inverse_transform(rows)
+
+
+def test_sparse_codes_are_refused(model):
+    with pytest.raises(TypeError, match=r"Sparse data was passed for Z.*toarray\(\)"):
+        model.inverse_transform(scipy.sparse.csr_array(X[:, :4]))
 
 
 @pytest.mark.parametrize(
@@ -173,11 +199,22 @@ def fitted_as(rows) -> np.ndarray:
     return np.asarray(rows).astype(np.float64)
 
 
-def test_what_the_message_on_sparse_rows_advises_works():
-    colours = np.array([["red", "green", "blue"] * 20]).T
-    dense = FunctionTransformer(lambda X: X.toarray(), accept_sparse=True)
-    for steps in ([OneHotEncoder(sparse_output=False)], [OneHotEncoder(), dense]):
-        assert make_pipeline(*steps, small()).fit_transform(colours).shape == (60, 4)
+@pytest.mark.parametrize(
+    "method", ["fit", "partial_fit", "transform", "reconstruct", "score", "score_samples"]
+)
+def test_a_tensor_counts_as_the_array_it_shares_memory_with(model, method):
+    assert np.shares_memory(model._rows(TENSORS), X)
+    results = [getattr(copy.deepcopy(model), method)(rows) for rows in (X, TENSORS)]
+    if method in ("fit", "partial_fit"):
+        results = [fitted.transform(X) for fitted in results]
+    np.testing.assert_array_equal(*results)
+
+
+def test_the_encoder_takes_standardised_tensors(model):
+    rows = torch.from_numpy(model.net_.standardizer.transform(X))
+    with torch.no_grad():
+        codes = model.net_.module_.averaged.encoder(rows)
+    np.testing.assert_array_equal(codes.numpy(), model.transform(X))
 
 
 def test_weights_of_rows_are_refused():
@@ -252,9 +289,23 @@ def test_a_constant_later_piece_is_no_reason_to_warn():
     assert fitted.n_iter_ == 2
 
 
-def test_one_row_is_too_few_to_learn_from():
-    with pytest.raises(ValueError, match=r"1 sample\(s\).*minimum of 2 is required"):
-        small().fit(X[:1])
+@pytest.mark.parametrize("dress", [np.asarray, scipy.sparse.csr_array])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_one_row_is_too_few_to_learn_from(method, dress):
+    message = r"1 sample\(s\).*minimum of 2 is required.*collect rows to pieces of two or more"
+    with pytest.raises(ValueError, match=message):
+        getattr(small(), method)(dress(X[:1]))
+
+
+def test_one_row_is_too_few_for_a_later_piece(tmp_path):
+    fitted = small().partial_fit(X)
+    one = np.memmap(tmp_path / "one", dtype="float32", mode="w+", shape=(1, 5))
+    for rows in (X[:1], one):
+        with pytest.raises(ValueError, match="collect rows to pieces of two or more"):
+            fitted.partial_fit(rows)
+    assert fitted.n_iter_ == 1
+    assert fitted.n_samples_seen_ == 60
+    assert fitted.partial_fit(X[:2]).n_samples_seen_ == 62
 
 
 @pytest.mark.parametrize("method", ["transform", "partial_fit", "score"])

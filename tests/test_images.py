@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -219,3 +220,34 @@ def test_what_auto_means_follows_from_what_a_row_is(images):
     assert [config.n_neighbors for config in configs] == [0, 10, 0, 0]
     views = ("crop", "color")
     assert [config.augmentations for config in configs] == [views, (), views, ()]
+
+
+@pytest.mark.parametrize("largest", [16, 255])
+def test_pixels_in_uint8_are_learned_as_the_same_values_in_floats(images, largest):
+    pixels = np.round(images * largest).astype(np.uint8)
+    models = [
+        bigan(output_activation="auto", max_epochs=3).fit(X) for X in (pixels, pixels.astype(float))
+    ]
+    np.testing.assert_array_equal(*(model.transform(pixels) for model in models))
+    assert models[0].output_activation_ == "identity"
+    assert models[0].reconstruct(pixels).dtype == np.float32
+
+
+def test_pixels_in_uint8_are_learned_about_as_well_as_shares(digits):
+    pixels = np.round(digits * 255).astype(np.uint8)
+    in_bytes = small(n_components=16, max_epochs=15).fit(pixels[:1000]).score(pixels[1000:])
+    in_shares = small(n_components=16, max_epochs=15).fit(digits[:1000]).score(digits[1000:])
+    assert in_bytes > 0.5
+    assert in_bytes > in_shares - 0.1
+
+
+def test_pixels_in_uint8_are_encoded_without_a_copy_in_floats():
+    X = np.random.default_rng(0).integers(0, 256, (60_000, 784), dtype=np.uint8)
+    model = small(image_shape=(28, 28), network="mlp", augmentations=None, max_epochs=0)
+    model.fit(X[:500])
+    tracemalloc.start()
+    try:
+        model.transform(X)
+        assert tracemalloc.get_traced_memory()[1] < X.nbytes  # a copy in float32 has four times it
+    finally:
+        tracemalloc.stop()

@@ -1,8 +1,12 @@
-"""What may be passed as X, before scikit-learn looks at its values."""
+"""What may be passed as X, before scikit-learn looks at its values; and sparse rows made dense."""
 
 import os
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 # Dtypes of numbers and of what may hold numbers; scikit-learn judges the latter and complex ones.
 NUMERIC_KINDS = "biufcOSU"
@@ -17,23 +21,17 @@ CHANNELS = (1, 3)
 def check_kind(X: Any, name: str = "X") -> None:
     """Raise TypeError or ValueError for what is not rows of numbers, and say how to make them.
 
-    What passes is an array, a data frame or a sequence, of two axes and numbers as far as it says.
+    What passes is an array, a sparse matrix, a data frame or a sequence, of two axes and numbers as
+    far as it says.
     """
-    if hasattr(X, "tocsr"):
-        raise TypeError(
-            f"Sparse data was passed for {name}, but dense data is required. Use {name}.toarray(). "
-            f"Within a Pipeline use OneHotEncoder(sparse_output=False), "
-            f"ColumnTransformer(sparse_threshold=0), TruncatedSVD for text, or "
-            f"FunctionTransformer(lambda X: X.toarray(), accept_sparse=True)."
-        )
-    is_array = any(
-        hasattr(X, name) for name in ("__array__", "__dataframe__", "__array_interface__")
-    )
+    if isinstance(X, Tensor):
+        _check_tensor(X, name)
+    is_array = is_sparse(X) or any(hasattr(X, protocol) for protocol in ARRAY_PROTOCOLS)
     is_sequence = isinstance(X, Sequence | memoryview) and not isinstance(X, str | bytes)
     if not is_array and not is_sequence:
         raise TypeError(
-            f"{name} must be an array, a data frame or a memory map of shape (n_samples, "
-            f"n_features). Got {_described(X)}."
+            f"{name} must be an array, a sparse matrix, a data frame or a memory map of shape "
+            f"(n_samples, n_features). Got {_described(X)}."
         )
     shape = _shape(X)
     if len(shape) > 2:
@@ -47,6 +45,45 @@ def check_kind(X: Any, name: str = "X") -> None:
             f"{name} must be numeric. Got {dates}; convert dates and durations to numbers first, "
             f"for example to days: (dates - dates.min()) / np.timedelta64(1, 'D')."
         )
+
+
+def is_sparse(X: Any) -> bool:
+    """Return whether X is a sparse matrix or array of SciPy."""
+    return hasattr(X, "tocsr")
+
+
+def dense(rows: Any) -> np.ndarray:
+    """Return rows as an array, which they are unless they are sparse."""
+    return rows.toarray() if is_sparse(rows) else rows
+
+
+def as_rows(X: Any) -> Any:
+    """Return an array as it is, a sparse matrix as CSR, of which rows are cut, or else an array."""
+    if isinstance(X, np.ndarray):
+        return X
+    return X.tocsr() if is_sparse(X) else np.asarray(X)
+
+
+def extremes(X: Any) -> tuple[Any, Any]:
+    """Return the smallest and the largest value of an array or a sparse matrix."""
+    if is_sparse(X):
+        X = X.copy()  # these methods sum duplicate entries in place
+        return X.min(), X.max()
+    return np.minimum.reduce(X, axis=None), np.maximum.reduce(X, axis=None)
+
+
+def _check_tensor(X: Tensor, name: str) -> None:
+    """Raise TypeError for a tensor that NumPy cannot read, and say how to make one that it can."""
+    if X.requires_grad or X.device.type != "cpu":
+        problem = "requires a gradient" if X.requires_grad else f"is on device {str(X.device)!r}"
+        change = "detach().cpu()"
+    elif X.layout is not torch.strided:
+        problem, change = f"has layout {X.layout}", "to_dense()"
+    elif X.dtype is torch.bfloat16:
+        problem, change = f"has dtype {X.dtype}", "float()"
+    else:
+        return
+    raise TypeError(f"NumPy cannot read the tensor {name}, which {problem}. Pass {name}.{change}.")
 
 
 def _described(X: Any) -> str:

@@ -31,23 +31,23 @@ class RowSource(Dataset):
     """The rows of X, standardised and in blocks on the device; the dataset that skorch is given.
 
     Which rows share a block is drawn once, from `seed`. X has any numeric dtype and may be a memory
-    map. It is never changed, and never copied as a whole unless it fits in one block.
+    map or a CSR matrix. It is never changed, and never copied or made dense as a whole unless it
+    fits in one block.
     """
 
-    def __init__(
-        self, X: np.ndarray, standardizer: Standardizer, device: torch.device, seed: int
-    ) -> None:
+    def __init__(self, X: Any, standardizer: Standardizer, device: torch.device, seed: int) -> None:
         super().__init__(X)
         self.standardizer = standardizer
         self.device = device
         self.random = np.random.default_rng(seed)
         row_bytes = 4 * max(1, X.shape[1])
         block_rows = min(BLOCK_ROWS, max(2 * SPANS_PER_BLOCK, BLOCK_BYTES // row_bytes))
-        n_blocks = -(-len(X) // block_rows)
+        n_rows = len(self)
+        n_blocks = -(-n_rows // block_rows)
         if n_blocks == 1:
-            self.spans = [[slice(0, len(X))]]
+            self.spans = [[slice(0, n_rows)]]
         else:
-            spans = np.array(list(gen_batches(len(X), block_rows // SPANS_PER_BLOCK)), dtype=object)
+            spans = np.array(list(gen_batches(n_rows, block_rows // SPANS_PER_BLOCK)), dtype=object)
             drawn = np.array_split(self.random.permutation(len(spans)), n_blocks)
             self.spans = [list(spans[np.sort(numbers)]) for numbers in drawn]
         self._room = max(1, free_bytes(device) // 2 // (row_bytes * block_rows))

@@ -3,8 +3,12 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from sklearn.utils import gen_batches
+
+from sklearn_bigan._data.rows import is_sparse
 
 # Values converted at a time: half of a typical second-level cache.
 CHUNK_VALUES = 2**15
@@ -41,14 +45,20 @@ class Standardizer:
     # Mean variance of the training data's columns in the networks' units.
     variance: float = 1.0
 
-    def transform(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Bring rows of any numeric dtype to the networks' units, float32.
+    def transform(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Bring rows of any numeric dtype, dense or CSR, to the networks' units, float32.
 
         Arithmetic is done in float64, a few rows at a time: a large offset costs no precision, and
         the same values have the same bits in any dtype. The result is written to `out`, if given;
         else it is a new array, or x itself if nothing changes. Raises ValueError if a standardised
         value overflows float32.
         """
+        if is_sparse(x):
+            if out is None:
+                out = np.empty(x.shape, dtype=np.float32)
+            for cut in gen_batches(x.shape[0], max(1, CHUNK_VALUES // x.shape[1])):
+                self.transform(x[cut].toarray(), out[cut])
+            return out
         if self.center is None:
             return as_float32(x, out)
         if out is None:
@@ -65,6 +75,13 @@ class Standardizer:
                     t /= np.hypot(1, t / self.bound)
                 out[start : start + n_rows] = t
             return _checked(out, x)
+
+    def of_columns(self, columns: slice) -> "Standardizer":
+        """Return what standardises some of the columns, without their extremes."""
+        assert self.center is not None
+        assert self.scale is not None
+        bound = None if self.bound is None else self.bound[columns]
+        return Standardizer(self.center[columns], self.scale[columns], bound)
 
     @cached_property
     def _factor(self) -> np.ndarray:

@@ -7,13 +7,17 @@ from statistics import NormalDist
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import assert_all_finite, gen_batches
+from sklearn.utils import assert_all_finite, gen_batches, gen_even_slices
 
+from sklearn_bigan._data.rows import dense, is_sparse
 from sklearn_bigan._data.source import advise_dontneed
 from sklearn_bigan._data.standardizer import FLOAT32_MAX, TOO_LARGE, Standardizer
 
 # Rows read at a time.
 CHUNK_ROWS = 8192
+
+# Values of a sparse matrix made dense at a time: its columns are taken in strips.
+STRIP_VALUES = 2**22
 
 # Rows that the robust statistics are computed from, at most, and the spans of consecutive rows that
 # they come from: a disk reads spans much faster than single rows.
@@ -55,8 +59,25 @@ class ColumnStatistics:
     maximum: np.ndarray
 
     @classmethod
-    def of(cls, X: np.ndarray, estimator_name: str) -> Self:
-        """Compute the statistics in one pass, in float64; ValueError if X has NaN or infinity."""
+    def of(cls, X: Any, estimator_name: str) -> Self:
+        """Compute the statistics in float64; ValueError if X has NaN or infinity.
+
+        An array is read once. A CSR matrix is made dense strip by strip of its columns.
+        """
+        if not is_sparse(X):
+            return cls._of_strip(X, estimator_name)
+        strips = [cls._of_strip(X[:, strip], estimator_name) for strip in _strips(X, CHUNK_ROWS)]
+        return cls(
+            X.shape[0],
+            np.concatenate([strip.mean for strip in strips]),
+            np.concatenate([strip.variance for strip in strips]),
+            np.concatenate([strip.minimum for strip in strips]),
+            np.concatenate([strip.maximum for strip in strips]),
+        )
+
+    @classmethod
+    def _of_strip(cls, X: Any, estimator_name: str) -> Self:
+        """Compute the statistics of some columns in one pass."""
         chunks = _chunks(X)
         first = next(chunks)
         # Means are computed relative to the first row: in differences of means, a large offset
@@ -98,7 +119,7 @@ class ColumnStatistics:
         round_off = max(ROUND_OFF, eps) * np.abs(self.mean)
         return bool((np.sqrt(self.variance) <= round_off).all())
 
-    def standardizer(self, X: np.ndarray, *, bounded: bool, shared: bool) -> Standardizer:
+    def standardizer(self, X: Any, *, bounded: bool, shared: bool) -> Standardizer:
         """Return what brings the rows of X, whose statistics these are, to the networks' units.
 
         With a `bounded` output activation rows are left as they are. `shared`: all columns have one
@@ -122,7 +143,9 @@ class ColumnStatistics:
         if constant or shared:
             return Standardizer(self.mean, np.full(len(self.mean), 1.0 if constant else std))
         sample = _sample(X)
-        center, stds = robust_statistics(sample)
+        strips = _strips(sample, sample.shape[0])
+        robust = [robust_statistics(dense(sample[:, strip])) for strip in strips]
+        center, stds = np.concatenate(robust, axis=1)
         # Rare values may all be outside of the sample.
         stds = np.where(stds > 0, stds, np.sqrt(self.variance))
         round_off = np.maximum(ROUND_OFF * np.abs(center), ROUND_OFF_BESIDE_OTHERS * stds.max())
@@ -133,8 +156,11 @@ class ColumnStatistics:
         # they are, would be magnified by the inverse.
         bound = SQUASHED_INTO * np.maximum(1, stds / scale)
         made = Standardizer(center, scale, bound, self.minimum, self.maximum)
-        variance = made.transform(sample).var(axis=0, dtype=np.float64).mean()
-        return replace(made, variance=float(variance))
+        variances = [
+            made.of_columns(strip).transform(dense(sample[:, strip])).var(axis=0, dtype=np.float64)
+            for strip in strips
+        ]
+        return replace(made, variance=float(np.concatenate(variances).mean()))
 
 
 def robust_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,19 +181,39 @@ def robust_statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return median + deviations.mean(axis=0), deviations.std(axis=0)
 
 
-def _sample(X: np.ndarray) -> np.ndarray:
-    """Return spans of rows from all over X, or all of its rows if they are few, as float64."""
-    if len(X) <= SAMPLE_ROWS:
-        return np.asarray(X, dtype=np.float64)
+def _sample(X: Any) -> Any:
+    """Return spans of rows from all over X, or all of its rows if they are few, as float64.
+
+    Those of a CSR matrix are one, too.
+    """
+    n_rows = X.shape[0]
+    if n_rows <= SAMPLE_ROWS:
+        return X.astype(np.float64) if is_sparse(X) else np.asarray(X, dtype=np.float64)
     length = SAMPLE_ROWS // SAMPLE_SPANS
+    starts = np.linspace(0, n_rows - length, SAMPLE_SPANS).astype(int)
+    if is_sparse(X):
+        return X[np.add.outer(starts, np.arange(length)).ravel()].astype(np.float64)
     spans = []
-    for start in np.linspace(0, len(X) - length, SAMPLE_SPANS).astype(int):
+    for start in starts:
         spans.append(X[start : start + length].astype(np.float64))
         advise_dontneed(X)
     return np.concatenate(spans)
 
 
-def _chunks(X: np.ndarray) -> Iterator[np.ndarray]:
-    for cut in gen_batches(len(X), CHUNK_ROWS):
-        yield X[cut]
+def _strips(X: Any, n_rows: int) -> list[slice]:
+    """Return how the columns of a sparse X are cut, to be made dense `n_rows` at a time.
+
+    An array's columns are not cut. Strips are of about one width: a strip of one column would be
+    summed in another order than beside others.
+    """
+    n_columns = X.shape[1]
+    if not is_sparse(X):
+        return [slice(0, n_columns)]
+    n_strips = -(-n_columns * min(n_rows, X.shape[0]) // STRIP_VALUES)
+    return list(gen_even_slices(n_columns, min(n_strips, max(1, n_columns // 2))))
+
+
+def _chunks(X: Any) -> Iterator[np.ndarray]:
+    for cut in gen_batches(X.shape[0], CHUNK_ROWS):
+        yield dense(X[cut])
         advise_dontneed(X)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from torch.nn.functional import linear
 from sklearn_bigan._runtime.settings import InferenceSettings
 
 # Rows evaluated at a time. Bounds the memory beside the output to a few activations of this many
-# rows, and keeps any device busy.
+# rows, and keeps any device busy. Rows of more than 3072 columns, those of an image of 32 x 32
+# pixels, are evaluated fewer at a time.
 CHUNK_ROWS = 8192
+CHUNK_BYTES = 4 * CHUNK_ROWS * 3072
 
 # Chunks are padded with zeros to a multiple of this many rows. Matrix products of a few rows use
 # other kernels than those of many, and a row's code would depend on the batch it came in.
@@ -25,39 +28,46 @@ MULTIPLES = (4, 8, 16, MULTIPLE)
 TRIAL_SHAPES = ((20, 256), (64, 256), (256, 50), (784, 512))
 
 
+def chunk_rows(n_columns: int) -> int:
+    """Return how many rows are evaluated at a time."""
+    return min(CHUNK_ROWS, max(MULTIPLE, CHUNK_BYTES // (4 * n_columns) // MULTIPLE * MULTIPLE))
+
+
 def map_chunks(
     function: Callable[[Tensor], Tensor],
-    rows: np.ndarray,
+    rows: Any,
     device: torch.device,
-    to_float32: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    to_float32: Callable[[Any, np.ndarray], np.ndarray],
     multiple: int = MULTIPLE,
 ) -> np.ndarray:
     """Apply a function of tensors to all rows, a chunk at a time; row i depends on row i alone.
 
     The function maps (chunk, n) to (chunk, m), both float32 on the device. `rows`, (n_samples, n),
-    at least one, have any numeric dtype and may be read-only or memory-mapped; `to_float32` writes
-    the values that the function expects into a float32 array. Chunks are padded to a `multiple` of
-    rows. The output is allocated once; beside it only chunks are held, so that float64 or integer
-    rows are never converted as a whole. Raises ValueError if an output is not finite.
+    at least one, have any numeric dtype and may be read-only, memory-mapped or sparse; `to_float32`
+    writes the values that the function expects into a float32 array. Chunks are padded to a
+    `multiple` of rows. The output is allocated once; beside it only chunks are held, so that
+    float64, integer or sparse rows are never converted as a whole. Raises ValueError if an output
+    is not finite.
     """
+    n_rows, n_columns = rows.shape
+    at_a_time = chunk_rows(n_columns)
 
     def outputs(start: int) -> np.ndarray:
-        chunk = rows[start : start + CHUNK_ROWS]
-        n_rows = -(-len(chunk) // multiple) * multiple
-        padded = np.zeros((n_rows, chunk.shape[1]), np.float32)
-        to_float32(chunk, padded[: len(chunk)])
-        out = function(torch.from_numpy(padded).to(device)).cpu().numpy()[: len(chunk)]
+        size = min(at_a_time, n_rows - start)
+        padded = np.zeros((-(-size // multiple) * multiple, n_columns), np.float32)
+        to_float32(rows[start : start + size], padded[:size])
+        out = function(torch.from_numpy(padded).to(device)).cpu().numpy()[:size]
         _check_finite(out, start)
         return out
 
     with InferenceSettings():
         first = outputs(0)
-        if len(rows) == len(first):
+        if n_rows == len(first):
             return first
-        out = np.empty((len(rows), first.shape[1]), dtype=np.float32)
-        out[:CHUNK_ROWS] = first
-        for start in range(CHUNK_ROWS, len(rows), CHUNK_ROWS):
-            out[start : start + CHUNK_ROWS] = outputs(start)
+        out = np.empty((n_rows, first.shape[1]), dtype=np.float32)
+        out[:at_a_time] = first
+        for start in range(at_a_time, n_rows, at_a_time):
+            out[start : start + at_a_time] = outputs(start)
     return out
 
 

@@ -22,6 +22,7 @@ from skorch import NeuralNet
 from torch import Tensor
 
 from sklearn_bigan._data.batches import Batch, Batches, Place
+from sklearn_bigan._data.rows import dense
 from sklearn_bigan._data.source import advise_dontneed
 from sklearn_bigan._runtime.caller import warn
 from sklearn_bigan._runtime.determinism import default_states, set_default_states
@@ -34,8 +35,8 @@ KEY = "training"
 # What the file says of itself; the number is raised when older checkpoints become unreadable.
 KIND = {"kind": "training of sklearn_bigan", "format": 1}
 
-# Rows of X hashed at a time.
-CHUNK_ROWS = 8192
+# Values of X hashed at a time.
+CHUNK_VALUES = 2**22
 
 
 @dataclass
@@ -220,10 +221,10 @@ def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
-def fingerprint(X: np.ndarray) -> str:
-    """Return shape, data type and a hash of the values of X, which is read once."""
+def fingerprint(X: Any) -> str:
+    """Return shape, data type and a hash of the values of X, which is read once, sparse or not."""
     digest = blake2b(digest_size=16)
-    for cut in gen_batches(len(X), CHUNK_ROWS):
-        digest.update(np.ascontiguousarray(X[cut]).data)
+    for cut in gen_batches(X.shape[0], max(1, CHUNK_VALUES // X.shape[1])):
+        digest.update(np.ascontiguousarray(dense(X[cut])).data)
         advise_dontneed(X)
     return f"{X.dtype} {X.shape} {digest.hexdigest()}"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sklearn_bigan._data.batches import Batch, Batches
 from sklearn_bigan._data.neighbors import NeighborGraphs
+from sklearn_bigan._data.rows import as_rows
 from sklearn_bigan._data.source import BLOCK_ROWS, RowSource
 from sklearn_bigan._data.standardizer import Standardizer, as_float32
 from sklearn_bigan._objectives.bigan import BiGANObjective
@@ -159,7 +160,7 @@ class BiGANNet(NeuralNet):
         """Return rows of X in blocks on the device, standardised."""
         if isinstance(X, RowSource):
             return X
-        rows = X if isinstance(X, np.ndarray) else np.asarray(X)
+        rows = as_rows(X)
         if rows.ndim != 2 or rows.shape[1] != self.spec.n_features:
             raise ValueError(
                 f"X must have shape (n_samples, {self.spec.n_features}). Got {rows.shape}."
@@ -498,7 +499,7 @@ class BiGANNet(NeuralNet):
 
     # Use.
 
-    def map_rows(self, function: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
+    def map_rows(self, function: Callable[[Tensor], Tensor], X: Any) -> np.ndarray:
         """Apply a function of standardised rows to rows of X in their own units, in chunks."""
         return self._map(function, X, self.standardizer.transform)
 
@@ -509,8 +510,8 @@ class BiGANNet(NeuralNet):
     def _map(
         self,
         function: Callable[[Tensor], Tensor],
-        rows: np.ndarray,
-        to_float32: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        rows: Any,
+        to_float32: Callable[[Any, np.ndarray], np.ndarray],
     ) -> np.ndarray:
         plain = self.device == "cpu" and self.spec.network == "mlp"
         multiple = smallest_exact_multiple() if plain else MULTIPLE
@@ -527,7 +528,7 @@ class BiGANNet(NeuralNet):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the codes of X; `predict` does the same. The name is skorch's."""
-        rows = X.X if isinstance(X, RowSource) else np.asarray(X)
+        rows = X.X if isinstance(X, RowSource) else as_rows(X)
         return self.map_rows(self.module_, rows)
 
     def forward_iter(self, X: Any, training: bool = False, device: str = "cpu") -> Iterator[Tensor]:

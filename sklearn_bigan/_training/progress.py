@@ -120,9 +120,9 @@ class Progress(Callback):
         spec = net.spec
         network = spec.network if isinstance(spec.network, str) else "own networks"
         widths = f" {spec.hidden_layer_sizes}" if network == "mlp" else ""
-        self.write(f"{len(X):,} rows of {spec.n_features:,} columns, on {net.device}")
+        self.write(f"{X.shape[0]:,} rows of {spec.n_features:,} columns, on {net.device}")
         self.write(f"{network}{widths}, {spec.latent_dim} components")
-        n_updates = net.max_epochs * -(-len(X) // net.batch_size)
+        n_updates = net.max_epochs * -(-X.shape[0] // net.batch_size)
         n_epochs = _epochs(net.max_epochs)
         self.write(f"{n_epochs}, {n_updates:,} updates of {net.batch_size:,} rows each")
 
