@@ -966,7 +966,7 @@ class BiGANTransformer(
             caption = (
                 f"fitted on {self.device_}: components {net.spec.latent_dim:,}, "
                 f"epochs {self.n_iter_:,}, updates {net.n_updates_:,}, seconds {seconds:,.1f}, "
-                f"output {'unbounded' if bounds is None else f'from {bounds[0]:g} to {bounds[1]:g}'}"
+                f"output {'unbounded' if bounds is None else 'from {:g} to {:g}'.format(*bounds)}"
             )
         name = type(self).__name__
         return _VisualBlock(
