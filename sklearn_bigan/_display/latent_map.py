@@ -6,10 +6,10 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import column_or_1d
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from sklearn_bigan._display.arguments import check_axes
 from sklearn_bigan._display.codec import Codec
+from sklearn_bigan._runtime.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,7 +163,7 @@ class LatentMapDisplay:
         TypeError
             If `ax` is neither None nor a matplotlib Axes.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require(f"{type(self).__name__}.plot", "plot", "matplotlib")
         import matplotlib.pyplot as plt
 
         n_points = len(self.positions)
