@@ -1,4 +1,4 @@
-"""Capture what a terminal of 80 columns and 24 lines shows while `fit` runs.
+"""What a terminal of 80 columns and 24 lines shows while `fit` runs.
 
     python -m pip install pyte rich && python docs/capture_terminals.py [NAME ...]
 
