@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from sklearn.utils import column_or_1d
 
 from sklearn_bigan._display.arguments import check_axes
@@ -271,6 +270,8 @@ def _project(
     if method == "first":
         return codes[:, :2], ("component 1 of z", "component 2 of z")
     if method == "tsne":
+        from sklearn.manifold import TSNE  # importing it takes a while
+
         # t-SNE needs more rows than the perplexity; 30 is its default.
         perplexity = min(30.0, (len(codes) - 1) / 3)
         tsne = TSNE(perplexity=perplexity, init="pca", random_state=random_state)
