@@ -46,6 +46,11 @@ from sklearn_bigan.networks.bigan import ModelSpec
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
 from sklearn_bigan.networks.priors import MixturePrior
 
+try:
+    from sklearn.utils._repr_html.estimator import _VisualBlock
+except ImportError:  # scikit-learn before 1.7
+    from sklearn.utils._estimator_html_repr import _VisualBlock
+
 # Weight of the discriminator's term in EGBAD's anomaly score.
 EGBAD_WEIGHT = 0.1
 
@@ -962,6 +967,22 @@ class BiGANTransformer(
         if self.output_activation != "auto" or "net_" not in vars(self):
             return shown
         return f"{shown} fitted with output_activation={self.output_activation_!r}"
+
+    def _sk_visual_block_(self) -> _VisualBlock:
+        """Return the block of scikit-learn's diagram, with what was fitted below the name."""
+        caption = None
+        if "net_" in vars(self):
+            net, bounds = self.net_, OUTPUT_RANGES[self.output_activation_]
+            seconds = sum(epoch.get("dur", 0.0) for epoch in net.history)
+            caption = (
+                f"fitted on {self.device_}: components {net.spec.latent_dim:,}, "
+                f"epochs {self.n_iter_:,}, updates {net.n_updates_:,}, seconds {seconds:,.1f}, "
+                f"output {'unbounded' if bounds is None else 'from {:g} to {:g}'.format(*bounds)}"
+            )
+        name = type(self).__name__
+        return _VisualBlock(
+            "single", self, names=name, name_details=str(self), name_caption=caption
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 
-from sklearn_bigan._files.onnx import encoder_model, require
+from sklearn_bigan._files.onnx import encoder_model
 from sklearn_bigan._parameters import features
+from sklearn_bigan._runtime.extras import require
 from sklearn_bigan._transformer import BiGANTransformer
 
 __all__ = ["register_converter"]
@@ -45,7 +46,7 @@ def register_converter() -> None:
     >>> from skl2onnx import to_onnx  # doctest: +SKIP
     >>> model = to_onnx(pipe, X[:1].astype("float32"))  # doctest: +SKIP
     """
-    require("onnx", "onnxscript", "skl2onnx")
+    require("register_converter", "onnx", "onnx", "onnxscript", "skl2onnx")
     from skl2onnx import update_registered_converter
 
     name = "SklearnBiGANTransformer"

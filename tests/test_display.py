@@ -15,8 +15,10 @@ from sklearn.preprocessing import MinMaxScaler, Normalizer, StandardScaler
 from sklearn_bigan import (
     BiGANTransformer,
     InterpolationDisplay,
+    LatentMapDisplay,
     ReconstructionDisplay,
     SampleDisplay,
+    TrainingDisplay,
 )
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -466,6 +468,17 @@ def test_rows_that_are_no_images_are_refused(images, image_shape, message):
 def test_an_interpolation_needs_as_many_ends_as_beginnings(fitted, images):
     with pytest.raises(ValueError, match=r"same shape.*\(2, 240\) and \(3, 240\)"):
         InterpolationDisplay.from_estimator(fitted, images[:2], images[:3])
+
+
+def test_without_matplotlib_a_display_names_the_extra(fitted, images, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    message = r'plot needs matplotlib.* pip install "sklearn_bigan\[plot\]"'
+    with pytest.raises(ImportError, match=message):
+        TrainingDisplay.from_estimator(fitted)
+    with pytest.raises(ImportError, match=message):
+        LatentMapDisplay.from_estimator(fitted, images)
+    with pytest.raises(ImportError, match=message):
+        SampleDisplay.from_estimator(fitted)
 
 
 def test_matplotlib_is_imported_when_something_is_plotted():

@@ -53,6 +53,17 @@ def test_links_between_pages_lead_somewhere(page):
         assert ((DOCS / page).parent / target).resolve().exists(), target
 
 
+@pytest.mark.parametrize("path", sorted(DOCS.glob("terminals/*.txt")), ids=lambda path: path.stem)
+def test_captured_terminals_have_80_columns_and_a_sign_of_life_every_two_seconds(path):
+    lines = path.read_text().splitlines()
+    assert max(map(len, lines)) <= 80
+    first, often = re.fullmatch(
+        r"=== first sign of life after (.*) s, then every (.*) s.*", lines[-1]
+    ).groups()
+    assert float(first) <= 1
+    assert float(often) <= 2
+
+
 def test_every_public_name_is_in_the_reference():
     listed = set(re.findall(r"^   (\w+)$", (DOCS / "api.rst").read_text(), flags=re.MULTILINE))
     public = {*sklearn_bigan.__all__, *metrics.__all__, "register_converter"} - {"__version__"}

@@ -1,3 +1,4 @@
+import pickle
 import tempfile
 
 import joblib
@@ -119,6 +120,24 @@ def test_reprs_are_short_and_the_html_names_the_class(small_digits):
         assert repr(estimator).startswith("BiGANTransformer(")
         assert len(repr(estimator)) < 200
         assert "BiGANTransformer" in estimator._repr_html_()
+
+
+def test_the_html_says_what_was_fitted_also_within_a_pipeline(small_digits):
+    fitted = small().fit(small_digits)
+    seconds = sum(epoch["dur"] for epoch in fitted.history_)
+    caption = (
+        f"fitted on cpu: components 4, epochs 2, updates 10, seconds {seconds:.1f}, "
+        "output from 0 to 1"
+    )
+    for shown in (
+        fitted,
+        make_pipeline(StandardScaler(), fitted),
+        pickle.loads(pickle.dumps(fitted)),
+    ):
+        assert caption in shown._repr_html_()
+        assert caption in shown._repr_mimebundle_()["text/html"]
+    assert "fitted on" not in clone(fitted)._repr_html_()
+    assert "output unbounded" in small().fit(small_digits - 3)._repr_html_()
 
 
 def mapped(X: np.ndarray) -> np.memmap:

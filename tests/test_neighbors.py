@@ -40,6 +40,13 @@ def test_brute_force_finds_the_same_neighbours(monkeypatch, query_rows):
     torch.testing.assert_close(found, neighbor_graph(ROWS, 3))
 
 
+def test_neighbours_are_found_in_chunks_of_rows(monkeypatch):
+    rows = np.concatenate([ROWS, np.ones((9, 3), dtype=np.float32)])
+    whole = neighbor_graph(rows, 3)
+    monkeypatch.setattr(neighbors, "QUERY_ROWS", 7)
+    torch.testing.assert_close(neighbor_graph(rows, 3), whole)
+
+
 @pytest.mark.parametrize(("n_rows", "k"), [(40, 3), (700, 7), (1500, 10)])
 def test_few_rows_have_small_neighbourhoods(n_rows, k):
     rows = np.random.RandomState(0).randn(n_rows, 3).astype(np.float32)

@@ -17,7 +17,7 @@ from factories import small
 from skorch.callbacks import Callback
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan._training.progress import COLUMNS, HEADING
+from sklearn_bigan._training.progress import COLUMNS, HEADING, Progress
 
 
 def test_nothing_is_shown_by_default(small_digits, capsys):
@@ -77,6 +77,23 @@ def test_no_thread_is_left_even_after_an_error(small_digits):
 def test_what_shows_progress_is_not_kept(small_digits):
     fitted = small(verbose=1).fit(small_digits)
     assert [name for name, _ in fitted.net_.callbacks_] == ["epoch_timer"]
+
+
+def test_a_resumed_training_says_so(small_digits, capsys, tmp_path):
+    settings = {"verbose": 1, "checkpoint": (tmp_path / "checkpoint", 1e-9)}
+    with pytest.raises(ValueError, match="mine"):
+        small(callbacks=[Fails()], **settings).fit(small_digits)
+    assert "resumed" not in capsys.readouterr().err
+    small(**settings).fit(small_digits)
+    assert "resumed at 50% of the training\n" in capsys.readouterr().err
+
+
+def test_rows_before_a_checkpoint_do_not_count_towards_the_rows_a_second():
+    with Progress(verbose=1) as progress:
+        progress.start(n_rows=10_000, n_before=9000, n_epochs=10)
+        time.sleep(0.2)
+        progress.bar.update(10)
+        assert progress.bar.format_dict["rate"] < 100
 
 
 def test_the_net_shows_its_own_training(small_digits, capsys):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from sklearn_bigan._data.source import RowSource, as_tensor
@@ -21,7 +22,8 @@ ROWS_PER_NEIGHBOR, MIN_NEIGHBORS = 100, 3
 # Up to this number of columns an accelerator computes principal components from the covariances.
 MAX_COVARIANCES = 1000
 
-# Query rows per chunk on an accelerator: a 4096 x 65,536 float32 distance matrix takes 1 GB.
+# Query rows per chunk: on an accelerator a 4096 x 65,536 float32 distance matrix takes 1 GB; on the
+# CPU Ctrl-C is noticed after a chunk, about a second.
 QUERY_ROWS = 4096
 
 # Graphs of the first 16 blocks (a million rows) are kept; those of later blocks are recomputed in
@@ -91,9 +93,14 @@ def nearest(points: Tensor, k: int) -> Tensor:
     """Return the k nearest other points of each, (n_samples, k)."""
     if points.device.type != "cpu":
         return nearest_by_brute_force(points, k)
-    # Without query rows, a row is not its own neighbour.
-    found = NearestNeighbors(n_neighbors=k).fit(points.numpy()).kneighbors(return_distance=False)
-    return torch.from_numpy(found)
+    search = NearestNeighbors(n_neighbors=k + 1).fit(points.numpy())
+    found = []
+    for cut in gen_batches(len(points), QUERY_ROWS):
+        indices = search.kneighbors(points[cut].numpy(), return_distance=False)
+        others = indices != np.arange(len(points))[cut, None]
+        others[others.all(axis=1), 0] = False  # a row with more than k equal ones
+        found.append(indices[others].reshape(-1, k))
+    return torch.from_numpy(np.concatenate(found))
 
 
 def nearest_by_brute_force(points: Tensor, k: int) -> Tensor:

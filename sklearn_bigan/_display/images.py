@@ -4,10 +4,10 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from sklearn_bigan._display.arguments import check_axes
 from sklearn_bigan._parameters import parse_image_shape
+from sklearn_bigan._runtime.extras import require
 from sklearn_bigan.networks.images import ImageShape
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class ImagesDisplay:
         TypeError
             If `ax` is neither None nor a matplotlib Axes.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require(f"{type(self).__name__}.plot", "plot", "matplotlib")
         import matplotlib.pyplot as plt
 
         given = None if ax is None else check_axes(ax, "ax", ("the images",))[0]

@@ -4,12 +4,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from sklearn.utils import column_or_1d
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from sklearn_bigan._display.arguments import check_axes
 from sklearn_bigan._display.codec import Codec
+from sklearn_bigan._runtime.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -163,7 +162,7 @@ class LatentMapDisplay:
         TypeError
             If `ax` is neither None nor a matplotlib Axes.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require(f"{type(self).__name__}.plot", "plot", "matplotlib")
         import matplotlib.pyplot as plt
 
         n_points = len(self.positions)
@@ -271,6 +270,8 @@ def _project(
     if method == "first":
         return codes[:, :2], ("component 1 of z", "component 2 of z")
     if method == "tsne":
+        from sklearn.manifold import TSNE  # importing it takes a while
+
         # t-SNE needs more rows than the perplexity; 30 is its default.
         perplexity = min(30.0, (len(codes) - 1) / 3)
         tsne = TSNE(perplexity=perplexity, init="pca", random_state=random_state)

@@ -3,10 +3,10 @@
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from sklearn_bigan._display.arguments import check_axes
 from sklearn_bigan._display.codec import find_transformer
+from sklearn_bigan._runtime.extras import require
 from sklearn_bigan._training.diagnostics import (
     MAX_RECONSTRUCTION_RATIO,
     MAX_SPREAD,
@@ -110,7 +110,7 @@ class TrainingDisplay:
         TypeError
             If `axes` are not two matplotlib Axes.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require(f"{type(self).__name__}.plot", "plot", "matplotlib")
         import matplotlib.pyplot as plt
         from matplotlib.ticker import MaxNLocator
 

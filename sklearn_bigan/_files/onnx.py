@@ -8,7 +8,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_bigan._data.standardizer import Standardizer
+from sklearn_bigan._runtime.extras import require
 from sklearn_bigan._runtime.settings import training_settings
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.body import Network
@@ -111,23 +111,11 @@ def generator_model(net: BiGANNet) -> Any:
     return _model(module, generator, example, "Z", "X")
 
 
-def require(*packages: str) -> None:
-    """Raise ImportError, naming the extra, unless the packages can be imported."""
-    for package in packages:
-        try:
-            import_module(package)
-        except ImportError as error:
-            raise ImportError(
-                f"Writing ONNX models needs {package}. Install the extra: "
-                f'pip install "sklearn_bigan[onnx]".'
-            ) from error
-
-
 def _model(
     module: nn.Module, network: Network, example: Tensor, name_in: str, name_out: str
 ) -> Any:
     """Export a module around a network; it maps rows like those of `example` to rows."""
-    require("onnx", "onnxscript")
+    require("to_onnx", "onnx", "onnx", "onnxscript")
     # A copy on the CPU, so that the net stays where it is.
     module = copy.deepcopy(module).cpu().eval()
     with training_settings(), torch.no_grad(), _silence():

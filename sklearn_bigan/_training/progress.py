@@ -17,7 +17,8 @@ from sklearn_bigan._runtime import distributed
 # lines cannot be overwritten, as in a log file, one is written this often.
 REFRESH_SECONDS, LINE_SECONDS = 1.0, 5.0
 
-WIDTH = 79
+# Two of a terminal's 80 columns are for the ^C that it writes after the bar.
+WIDTH = 77
 PHASE = "{desc}: {elapsed}"
 TRAINING = "{desc} {percentage:3.0f}%|{bar}| {remaining} left, {rate_noinv_fmt}{postfix}"
 ENDED = "{desc} in {elapsed}{postfix}"
@@ -101,8 +102,11 @@ class Progress(Callback):
         self.n_epochs = n_epochs
         if self.bar is not None:
             self.bar.reset(n_rows)
-            self.bar.initial = self.bar.n = n_before
+            # Rows before a checkpoint count as done, not towards the rows a second.
+            self.bar.initial = self.bar.n = self.bar.last_print_n = n_before
             self.bar.bar_format = TRAINING
+            if n_before:
+                self.write(f"resumed at {n_before / n_rows:.0%} of the training")
             if self.verbose > 1:
                 self.write_row(HEADING)
 
@@ -174,7 +178,7 @@ def _bar() -> tuple[bool, Any]:
     in_worker = multiprocessing.current_process().name != "MainProcess"
     if in_worker or not sys.stderr.isatty():
         return False, tqdm(**settings, ncols=WIDTH, file=_Nowhere())
-    width = min(WIDTH, shutil.get_terminal_size().columns - 1)
+    width = min(WIDTH, shutil.get_terminal_size().columns - 3)
     return True, tqdm(**settings, ncols=width, file=sys.stderr)
 
 
