@@ -46,11 +46,6 @@ from sklearn_bigan.networks.bigan import ModelSpec
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
 from sklearn_bigan.networks.priors import MixturePrior
 
-try:
-    from sklearn.utils._repr_html.estimator import _VisualBlock
-except ImportError:  # scikit-learn before 1.7
-    from sklearn.utils._estimator_html_repr import _VisualBlock
-
 # Weight of the discriminator's term in EGBAD's anomaly score.
 EGBAD_WEIGHT = 0.1
 
@@ -968,8 +963,12 @@ class BiGANTransformer(
             return shown
         return f"{shown} fitted with output_activation={self.output_activation_!r}"
 
-    def _sk_visual_block_(self) -> _VisualBlock:
+    def _sk_visual_block_(self) -> Any:
         """Return the block of scikit-learn's diagram, with what was fitted below the name."""
+        try:
+            from sklearn.utils._repr_html.estimator import _VisualBlock
+        except ImportError:  # scikit-learn before 1.7
+            from sklearn.utils._estimator_html_repr import _VisualBlock
         caption = None
         if "net_" in vars(self):
             net, bounds = self.net_, OUTPUT_RANGES[self.output_activation_]
