@@ -39,6 +39,7 @@ sphinx_gallery_conf = {
     "ignore_pattern": "digits_pipeline",
     "download_all_examples": False,
     "min_reported_time": 0,
+    "capture_repr": (),
     "show_memory": False,
     "remove_config_comments": True,
     "within_subsection_order": "FileNameSortKey",
