@@ -11,6 +11,9 @@ import pytest
 from factories import small
 
 SECONDS = 120  # a process that waits for a thread that does not exist would wait for ever
+# Ways to start a process that imports everything again.
+FRESH = ("spawn", "forkserver")
+
 PROGRAM = """
 import copy, multiprocessing, pickle, threading, warnings
 import numpy as np, torch
@@ -49,7 +52,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "method", ["fork", *(pytest.param(way, marks=pytest.mark.slow) for way in FRESH)]
+)
 def test_a_model_works_in_another_process(tmp_path, method):
     if method != "spawn" and not hasattr(os, "fork"):
         pytest.skip("needs os.fork")
