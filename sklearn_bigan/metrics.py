@@ -67,7 +67,7 @@ def sample_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0
 
     ``1 - |2 a - 1|``, where a is the leave-one-out accuracy of a 1-nearest-neighbour classifier
     that separates rows of X from as many samples [1]_. If samples and rows have the same
-    distribution, a is 0.5. It is 1 if they lie apart, and near 0 if each row has a sample beside
+    distribution, a is 0.5. a is 1 if they lie apart, and near 0 if each row has a sample beside
     it, as where samples copy rows. Of more than 1000 rows 1000 are drawn.
 
     Parameters

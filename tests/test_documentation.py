@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 import sklearn_bigan
 from sklearn_bigan import BiGANTransformer, _parameters, metrics
@@ -24,14 +27,21 @@ BLOCKS = {
 def test_the_code_of_a_page_runs_from_top_to_bottom(page, monkeypatch, tmp_path, no_figures):
     if any("sklearn.callback" in block for block in BLOCKS[page]):
         pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
-    if any("onnx" in block for block in BLOCKS[page]):
-        pytest.importorskip("skl2onnx", reason="needs the extra onnx")
     n_epochs = _parameters.n_epochs
     monkeypatch.setattr(_parameters, "n_epochs", lambda *args: min(1, n_epochs(*args)))
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}
     for block in BLOCKS[page]:
         exec(block, names)
+    assert any(isinstance(value, BaseEstimator) and is_fitted(value) for value in names.values())
+
+
+def is_fitted(estimator: BaseEstimator) -> bool:
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True
 
 
 def test_there_are_pages_with_code():

@@ -2,12 +2,8 @@
 
 import re
 
-import pytest
-
-nbformat = pytest.importorskip("nbformat", reason="notebooks need nbformat")
-nbclient = pytest.importorskip("nbclient", reason="notebooks need nbclient")
-pytest.importorskip("ipykernel", reason="notebooks need ipykernel")
-pytest.importorskip("ipywidgets", reason="the progress bar is a widget with ipywidgets")
+import nbclient
+import nbformat
 
 DATA = """
 from sklearn.datasets import load_digits
