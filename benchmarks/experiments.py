@@ -15,7 +15,7 @@ from quality.metrics import METRICS, PROBES, UNSCALED, Measured, part
 
 RATES = (2e-4, 1e-3, 2e-3)
 # Their rows are always read as images; those of the others only where an experiment says so.
-ALWAYS_IMAGES = ("cifar10", "olivetti")
+ALWAYS_IMAGES = ("cifar10", "olivetti", "svhn", "celeba")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         "What are convolutional features worth, and what does G draw?",
         tuple(IMAGES),
         (*IMAGE_METHODS, "bigan_tuned", "ali_tuned", "ali_networks", "default"),
-        ("svm", "reconstruction", "samples", "judge"),
+        ("svm", "reconstruction", "samples", "judge", "spectrum"),
         images=True,
     ),
     "images_tuning": of_rates(

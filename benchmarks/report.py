@@ -146,7 +146,9 @@ def images(results: Path) -> str:
     kinds = [(place, n) for place in ("z", "hidden", "all") for n in ("100", "1000", "all")]
     figures = {f"{place} {n}": get(f"svm_{n}", place) for place, n in kinds[:-1]}
     names = ("score", "reconstructions_in_class", "originals_in_class", "largest_class")
-    figures |= {n.replace("_", " "): get(n) for n in (*names, "frechet", "c2st", "updates")}
+    figures |= {n.replace("_", " "): get(n) for n in (*names, "frechet", "c2st")}
+    figures |= {n.replace("_", " "): get(n) for n in ("peak_reconstructions", "peak_samples")}
+    figures |= {"updates": get("updates")}
     return table(lines, BY_DATA | {"method": method}, figures)
 
 

@@ -351,6 +351,44 @@ def test_a_classifier_sees_how_far_samples_are(module, tmp_path):
     assert alike < 0.1 < ones
 
 
+def test_attributes_are_judged_and_probed_one_by_one(module, tmp_path):
+    judge, metrics = module("quality.judge"), module("quality.metrics")
+    X, y, X_test, y_test = module("quality.data").load("digits", tmp_path, validate=False)
+    train, test = (np.column_stack([digit < 5, digit == 0]) for digit in (y, y_test))
+    model = judge.train_classifier(X, train, (8, 8, 1), n_updates=150)
+    assert judge.recognised(model, X_test, test) > 0.9
+    # What is always seen as an eight, with glasses or without, is half right.
+    assert judge.recognised(model, np.repeat(X_test[y_test == 8][:1], 540, 0), test) == 0.5
+    figures = metrics.svm(X, train, X_test, test)
+    each = [metrics.svm(X, train[:, i], X_test, test[:, i])["svm_all"] for i in (0, 1)]
+    assert figures["svm_all"] == pytest.approx(np.mean(each))
+
+
+def test_faces_come_with_a_column_for_each_attribute(module, tmp_path):
+    data, random = module("quality.data"), np.random.default_rng(0)
+    arrays = {}
+    for part, n in (("train", 6), ("test", 3)):
+        arrays[f"X_{part}"] = random.integers(0, 256, (n, 64, 64, 3), dtype=np.uint8)
+        for name in data.ATTRIBUTES:
+            arrays[f"y_{name}_{part}"] = random.integers(0, 2, n, dtype=np.uint8)
+    np.savez(tmp_path / "celeba_subset.npz", **arrays)
+    X, _, X_test, y_test = data.load("celeba", tmp_path, validate=False)
+    assert (X.shape, X_test.shape) == ((6, 12288), (3, 12288))
+    np.testing.assert_allclose(X[0], arrays["X_train"][0].ravel() / 255, atol=1e-6)
+    for i, name in enumerate(data.ATTRIBUTES):
+        np.testing.assert_array_equal(y_test[:, i], arrays[f"y_{name}_test"])
+
+
+@pytest.mark.parametrize("period", [2, 4])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_grid_pattern_stands_out_of_the_spectrum(module, period, axis):
+    stride_peak = module("quality.spectrum").stride_peak
+    images = np.random.default_rng(0).normal(size=(200, 16, 16, 3))
+    assert stride_peak(images) < 1.1
+    place = np.arange(16).reshape(-1, *[1] * (3 - axis))
+    assert stride_peak(images + (place % period == 0)) > 1.5
+
+
 def busy(megabytes):
     """Hold memory, and compute for a fifth of a second of CPU time; sleep for as long."""
     held, start = np.ones(megabytes * 2**17), time.process_time()

@@ -25,6 +25,10 @@ MODES: dict[str, tuple[np.ndarray, float]] = {
 }
 
 
+# What is read off CelebA's faces.
+ATTRIBUTES = ("male", "smiling", "eyeglasses")
+
+
 def archive(path: Path, contents: str) -> np.lib.npyio.NpzFile:
     """Open a file of arrays, or say which one is missing."""
     if not path.exists():
@@ -69,6 +73,18 @@ def images(name: str, folder: Path, seed: int) -> Split:
         rows = (file[part].reshape(len(file[part]), -1) for part in ("X_train", "X_test"))
         X_train, X_test = ((part / 255).astype(np.float32) for part in rows)
         return X_train, file["y_train"], X_test, file["y_test"]
+
+
+def faces(folder: Path, seed: int) -> Split:
+    """CelebA's faces at 64 x 64; the labels are columns of zeros and ones, the `ATTRIBUTES`."""
+    contents = "X_train and X_test, faces as uint8, and their attributes y_<attribute>_<part>"
+    with archive(folder / "celeba_subset.npz", contents) as file:
+        halves = []
+        for part in ("train", "test"):
+            rows = file[f"X_{part}"].reshape(len(file[f"X_{part}"]), -1)
+            y = np.column_stack([file[f"y_{name}_{part}"] for name in ATTRIBUTES])
+            halves += [(rows / 255).astype(np.float32), y]
+        return tuple(halves)
 
 
 def anomalies(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -181,6 +197,8 @@ IMAGES = {
     "fashion_mnist": gray(partial(images, "fashion_mnist"), marks=(1.0, 3.0)),
     "cifar10": large(partial(images, "cifar10_subset"), minutes=30.0, image_shape=(32, 32, 3)),
     "olivetti": large(partial(images, "olivetti"), minutes=10.0, image_shape=(64, 64, 1)),
+    "svhn": large(partial(images, "svhn_subset"), minutes=10.0, image_shape=(32, 32, 3)),
+    "celeba": large(faces, minutes=10.0, image_shape=(64, 64, 3)),
 }
 TABLES = {
     **{

@@ -8,8 +8,14 @@ import math
 
 import numpy as np
 import torch
+from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, cross_entropy, grid_sample
+from torch.nn.functional import (
+    affine_grid,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    grid_sample,
+)
 
 from sklearn_bigan.networks import dcgan
 from sklearn_bigan.networks.images import ImageShape, to_maps
@@ -20,17 +26,17 @@ LEAST_FRAME, TURN = 0.6, 10.0
 
 
 class Classifier(nn.Module):
-    """DCGAN's convolutions, a layer of features, and a logit for each class."""
+    """DCGAN's convolutions, a layer of features, and a logit for each class or attribute."""
 
     n_features = 128
 
-    def __init__(self, image_shape: ImageShape, n_classes: int) -> None:
+    def __init__(self, image_shape: ImageShape, n_logits: int) -> None:
         super().__init__()
         self.image_shape = image_shape
         steps = dcgan.convolutions(image_shape, batch_norm=True)
         last = math.prod(dcgan.scales(image_shape)[-1])
         self.body = nn.Sequential(*steps, nn.Flatten(), nn.Linear(last, self.n_features), nn.ReLU())
-        self.head = nn.Linear(self.n_features, n_classes)
+        self.head = nn.Linear(self.n_features, n_logits)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return logits."""
@@ -52,11 +58,18 @@ def framed(maps: Tensor, random: torch.Generator) -> Tensor:
 def train_classifier(
     X: np.ndarray, y: np.ndarray, image_shape: ImageShape, n_updates: int = N_UPDATES
 ) -> Classifier:
-    """Train on random frames; the same for the same images."""
-    classes, labels = np.unique(y, return_inverse=True)
+    """Train on random frames; the same for the same images.
+
+    `y` holds a class for each image, or a column of zeros and ones for each attribute.
+    """
+    if y.ndim == 2:
+        labels, loss, n_logits = y.astype(np.float32), binary_cross_entropy_with_logits, y.shape[1]
+    else:
+        classes, labels = np.unique(y, return_inverse=True)
+        loss, n_logits = cross_entropy, len(classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Classifier(image_shape, len(classes)).train()
+        model = Classifier(image_shape, n_logits).train()
     random = torch.Generator().manual_seed(0)
     maps, targets = to_maps(torch.from_numpy(X), image_shape), torch.from_numpy(labels)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
@@ -64,7 +77,7 @@ def train_classifier(
     for _ in range(n_updates):
         batch = torch.randint(len(X), (BATCH,), generator=random)
         optimizer.zero_grad()
-        cross_entropy(model(framed(maps[batch], random)), targets[batch]).backward()
+        loss(model(framed(maps[batch], random)), targets[batch]).backward()
         optimizer.step()
         schedule.step()
     return model.eval()
@@ -78,9 +91,26 @@ def features(model: Classifier, X: np.ndarray) -> Tensor:
 
 
 @torch.inference_mode()
+def logits(model: Classifier, X: np.ndarray) -> np.ndarray:
+    """Return a logit for each class, or for each attribute, of each row."""
+    return model.head(features(model, X)).numpy()
+
+
 def predict(model: Classifier, X: np.ndarray) -> np.ndarray:
     """Return the number of the likeliest class of each row."""
-    return model.head(features(model, X)).argmax(1).numpy()
+    return logits(model, X).argmax(1)
+
+
+def recognised(model: Classifier, X: np.ndarray, y: np.ndarray) -> float:
+    """Return how often the rows are seen as what they are.
+
+    Of attributes this is the mean of their balanced accuracies: glasses are rare.
+    """
+    found = logits(model, X)
+    if y.ndim == 1:
+        return float(np.mean(found.argmax(1) == y))
+    pairs = zip(y.T, found.T > 0, strict=True)
+    return float(np.mean([balanced_accuracy_score(*pair) for pair in pairs]))
 
 
 def frechet_distance(model: Classifier, A: np.ndarray, B: np.ndarray) -> float:

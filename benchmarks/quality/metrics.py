@@ -15,7 +15,12 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, normalized_mutual_info_score, roc_auc_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    get_scorer,
+    normalized_mutual_info_score,
+    roc_auc_score,
+)
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
@@ -25,9 +30,10 @@ from sklearn.svm import LinearSVC
 
 from quality.classifiers import label_spreading
 from quality.data import MODES, Split
-from quality.judge import Classifier, frechet_distance, predict, train_classifier
+from quality.judge import Classifier, frechet_distance, predict, recognised, train_classifier
 from quality.methods import Model
 from quality.neighbors import both_ways, neighbor_graph, walk
+from quality.spectrum import stride_peak
 from sklearn_bigan import metrics as selection
 
 Figures = dict[str, Any]
@@ -108,10 +114,22 @@ def linear(
 
 
 def svm(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) -> Figures:
-    """Accuracy of a linear support vector machine, squared hinge loss, by the number of labels."""
+    """Accuracy of a linear support vector machine, squared hinge loss, by the number of labels.
+
+    Of attributes this is the mean of their balanced accuracies.
+    """
+    if y.ndim == 2:
+        each = [svm(F_train, y_train[:, i], F, y[:, i]) for i in range(y.shape[1])]
+        missing = [name for name, value in each[0].items() if value is None]
+        means = {n: float(np.mean([one[n] for one in each])) for n in each[0] if n not in missing}
+        return dict.fromkeys(missing) | means
+    score = "accuracy" if len(np.unique(y)) > 2 else "balanced_accuracy"
+    scored = get_scorer(score)
 
     def machine(C: float = 1.0) -> Pipeline:
-        return make_pipeline(StandardScaler(), LinearSVC(C=C, dual=True, tol=1e-2, max_iter=300))
+        weights = None if score == "accuracy" else "balanced"
+        classifier = LinearSVC(C=C, class_weight=weights, dual=True, tol=1e-2, max_iter=300)
+        return make_pipeline(StandardScaler(), classifier)
 
     figures: Figures = {}
     draws = {f"svm_{n}": labeled(y_train, n) for n in (100, 1000, 4000)}
@@ -122,9 +140,9 @@ def svm(F_train: np.ndarray, y_train: np.ndarray, F: np.ndarray, y: np.ndarray) 
         first = rows_of_draws[0]
         if len(first) > CHOOSING_ROWS:
             first = first[labeled(y_train[first], CHOOSING_ROWS, 1)[0]]
-        search = GridSearchCV(machine(), GRID, cv=3).fit(F_train[first], y_train[first])
-        C = search.best_params_["linearsvc__C"]
-        scores = [machine(C).fit(F_train[r], y_train[r]).score(F, y) for r in rows_of_draws]
+        search = GridSearchCV(machine(), GRID, cv=3, scoring=score)
+        C = search.fit(F_train[first], y_train[first]).best_params_["linearsvc__C"]
+        scores = [scored(machine(C).fit(F_train[r], y_train[r]), F, y) for r in rows_of_draws]
         figures[name] = float(np.mean(scores))
     return figures
 
@@ -216,22 +234,36 @@ def judge(model: Model, measured: Measured) -> Figures:
     `largest_class`: share of its most frequent answer; `frechet`: distance from training images.
     """
     X_train, y_train, X, y = measured.rows
-    labels = np.searchsorted(np.unique(y_train), y)
+    labels = y if y.ndim == 2 else np.searchsorted(np.unique(y_train), y)
     eye = measured.classifier
     names = ("reconstructions_in_class", "classes_found", "largest_class", "frechet")
     figures: Figures = dict.fromkeys(names)
-    figures["originals_in_class"] = float(np.mean(predict(eye, X) == labels))
+    figures["originals_in_class"] = recognised(eye, X, labels)
     if model.reconstruct is not None:
-        seen = predict(eye, model.reconstruct(X))
-        figures["reconstructions_in_class"] = float(np.mean(seen == labels))
+        figures["reconstructions_in_class"] = recognised(eye, model.reconstruct(X), labels)
     if model.sample is not None:
         rows = some(X_train, FRECHET_ROWS)
         made = model.sample(len(rows))
-        shares = np.bincount(predict(eye, made)) / len(made)
-        figures["classes_found"] = int(np.sum(shares > 0))
-        figures["largest_class"] = float(shares.max())
+        if y.ndim == 1:
+            shares = np.bincount(predict(eye, made)) / len(made)
+            figures["classes_found"] = int(np.sum(shares > 0))
+            figures["largest_class"] = float(shares.max())
         figures["frechet"] = frechet_distance(eye, rows, made)
     return figures
+
+
+def spectrum(model: Model, measured: Measured) -> Figures:
+    """Grid patterns of reconstructions and samples, and those of the held-out images themselves."""
+    rows = some(measured.rows[2], C2ST_ROWS)
+    made = {"originals": lambda: rows}
+    if model.reconstruct is not None:
+        made["reconstructions"] = lambda: model.reconstruct(rows)
+    if model.sample is not None:
+        made["samples"] = lambda: model.sample(len(rows))
+    return {
+        f"peak_{name}": stride_peak(make().reshape(-1, *measured.image_shape))
+        for name, make in made.items()
+    }
 
 
 def accuracy(model: Model, measured: Measured) -> Figures:
@@ -314,6 +346,7 @@ METRICS: dict[str, Callable[[Model, Measured], Figures]] = {
     "reconstruction": reconstruction,
     "samples": samples,
     "judge": judge,
+    "spectrum": spectrum,
     "accuracy": accuracy,
     "times": times,
     "scores": scores,
