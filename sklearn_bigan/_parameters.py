@@ -114,7 +114,7 @@ CYCLE_WEIGHT, IMAGE_CYCLE_WEIGHT = 100.0, 5.0
 # 1.7 points of R^2 and moves accuracies by less than a point (benchmarks/README.md, Ladder).
 LATENT_CYCLE_WEIGHT = 5.0
 
-# Weight of the contrastive loss between neighbours, and between views of an image. More of it makes
+# Weight of the contrastive loss between neighbours, and between an image and a view. More of it makes
 # better codes for few labels, more of the cycle loss better reconstructions.
 CONSISTENCY_WEIGHT, IMAGE_CONSISTENCY_WEIGHT = 30.0, 50.0
 

@@ -25,7 +25,7 @@ def mean_square(a, b):
 
 
 def contrastive_loss(codes, views):
-    """Which of all other codes is the neighbour's, or the other view's?"""
+    """Which of all other codes is the neighbour's, or the view's?"""
     if views is not None:  # NT-Xent
         similarity = cosine_similarity(codes[:, None], codes[None], dim=2) / 0.4
     else:  # the Cauchy kernel
@@ -94,14 +94,14 @@ class Reference:
 
         # What E sees: the rows, and their neighbours or views. With neighbours every other row
         # takes part in the game.
-        both = torch.cat([row, neighbor])
         seen_by_e, n = row, len(row)
         if views is not None:
             unit = self.net.standardizer.variance**0.5
             flat = ViewDraws(*(None if v is None else torch.cat([*v]) for v in views))
-            seen_by_e = apply_views(both, spec.image_shape, flat, unit)
+            view = apply_views(neighbor, spec.image_shape, flat, unit)
+            seen_by_e = torch.cat([row, view])
         elif config.n_neighbors:
-            seen_by_e = both
+            seen_by_e = torch.cat([row, neighbor])
 
         z = draws_of_z[0]
         location, scale = E.posterior(E.hidden(seen_by_e))

@@ -18,7 +18,7 @@ class Draws(NamedTuple):
 
     z: Tensor  # (n_sets, batch, latent_dim), from the prior
     eps: Tensor | None = None  # (n_sets, batch, latent_dim), noise of the Gaussian posterior
-    views: ViewDraws | None = None  # augmentation of (2, batch) images
+    views: ViewDraws | None = None  # augmentation of (1, batch) images
 
     def shard(self, rank: int, size: int) -> "Draws":
         """Return the part of one of `size` processes."""

@@ -27,10 +27,11 @@ class BiGANObjective(nn.Module):
 
     - cycle: ||x - G(E(x))||^2 / x_variance (ALICE, Li et al. 2017);
     - latent cycle: ||z - E(G(z))||^2 (ALICE; VEEGAN, Srivastava et al. 2017);
-    - consistency: a contrastive loss that draws the codes of a row and a neighbour, or of two views
-      of an image, together and those of others apart.
+    - consistency: a contrastive loss that draws the codes of a row and a neighbour, or of an image
+      and a random view of it, together and those of others apart.
 
-    Where rows have neighbours, E encodes both for the contrast, and every other row has a part in
+    Of images E sees one random view only. What is reconstructed is encoded as it is: a code that
+    comes from a view cannot tell where the object was, nor how bright. Where rows have neighbours, E encodes both for the contrast, and every other row has a part in
     the adversarial and cycle losses: an update takes two thirds of the time, for codes as good.
     """
 
@@ -61,7 +62,7 @@ class BiGANObjective(nn.Module):
         views = None
         if self.augmentations and self.spec.image_shape is not None:
             channels = self.spec.image_shape[2]
-            views = draw_views((2, n_rows), channels, self.augmentations, generator)
+            views = draw_views((1, n_rows), channels, self.augmentations, generator)
         n_encoded = 2 if views is not None or self.has_neighbors else 1
         z = prior.sample(n_rows, generator).unsqueeze(0)
         eps = None
@@ -115,11 +116,13 @@ class BiGANObjective(nn.Module):
         return {name: value.detach() for name, value in metrics.items()}
 
     def encoder_inputs(self, batch: Batch, views: ViewDraws | None) -> Tensor:
-        """Return the rows, those and their neighbours, or two views of each image."""
+        """Return the rows, and after them their neighbours, or a view of each image, if any."""
+        other = batch.neighbor
         if views is not None and self.spec.image_shape is not None:
-            both = torch.cat([batch.x, batch.neighbor])
-            return apply_views(both, self.spec.image_shape, views, math.sqrt(self.x_variance))
-        return torch.cat([batch.x, batch.neighbor]) if self.has_neighbors else batch.x
+            other = apply_views(other, self.spec.image_shape, views, math.sqrt(self.x_variance))
+        elif not self.has_neighbors:
+            return batch.x
+        return torch.cat([batch.x, other])
 
     def generator_pairs(
         self, x_hat: Tensor, x_tilde: Tensor | None, z: Tensor, z_hat: Tensor
@@ -135,7 +138,7 @@ class BiGANObjective(nn.Module):
         return generated, torch.cat([z[::2], z_hat[1::2]]).detach()
 
     def consistency(self, codes: Tensor) -> Tensor:
-        """Return the contrastive loss of all processes' codes: between views, or of neighbours."""
+        """Return the contrastive loss of all processes' codes: of views, or of neighbours."""
         similarity = cosine_similarity if self.augmentations else cauchy_similarity
         return contrastive_loss(similarity(gather(codes, 2)))
 

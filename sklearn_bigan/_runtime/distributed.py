@@ -71,7 +71,7 @@ def gather(rows: Tensor, n_sets: int) -> Tensor:
     """Return all processes' parts of a batch as that batch; gradients flow back to every part.
 
     The batch consists of `n_sets` sets of rows below each other, of which each process has the same
-    part: rows and their neighbours, or two views.
+    part: rows and their neighbours, or views.
     """
     _, size = rank_and_size()
     if size == 1:
