@@ -114,8 +114,8 @@ CYCLE_WEIGHT, IMAGE_CYCLE_WEIGHT = 100.0, 5.0
 # 1.7 points of R^2 and moves accuracies by less than a point (benchmarks/README.md, Ladder).
 LATENT_CYCLE_WEIGHT = 5.0
 
-# Weight of the contrastive loss between neighbours, and between an image and a view. More of it makes
-# better codes for few labels, more of the cycle loss better reconstructions.
+# Weight of the contrastive loss between neighbours, and between an image and a view. More of it
+# makes better codes for few labels, more of the cycle loss better reconstructions.
 CONSISTENCY_WEIGHT, IMAGE_CONSISTENCY_WEIGHT = 30.0, 50.0
 
 # Decay of the averaged weights. With the learning rate falling to a hundredth it changes nothing on

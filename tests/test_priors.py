@@ -142,8 +142,11 @@ def test_a_mixture_is_fitted_to_shares_means_and_widths_of_codes():
     torch.testing.assert_close(prior.means[:2], centres[:2], rtol=0, atol=0.005)
     torch.testing.assert_close(prior.means[2], third)  # no codes: where it was
     # The old width counts as one code.
-    assert prior.stds[0].mean() == pytest.approx((0.1**2 + before**2 / 30_000) ** 0.5, rel=0.02)
-    assert prior.stds[1].mean() == pytest.approx((0.02**2 + before**2 / 10_000) ** 0.5, rel=0.02)
+    # The width of all clusters counts as 8 codes, one for each component.
+    pooled = (30_000 * 0.1**2 + 10_000 * 0.02**2 + before**2) / 40_000
+    for k, n, std in ((0, 30_000, 0.1), (1, 10_000, 0.02)):
+        expected = (std**2 * n + 8 * pooled) / (n + 8)
+        assert prior.stds[k].mean() == pytest.approx(expected**0.5, rel=0.02)
     share = torch.bincount(prior.cluster(prior.sample(10_000, generator())), minlength=3)
     assert share[0] / 10_000 == pytest.approx(0.75, abs=0.02)  # standard error 0.004
     assert share[2] == 0
@@ -152,5 +155,50 @@ def test_a_mixture_is_fitted_to_shares_means_and_widths_of_codes():
 def test_a_cluster_with_one_code_keeps_a_width():
     prior = mixture(8, 3)
     width = prior.stds[0, 0].item()
-    prior.fit([prior.means[:1].clone()])  # in several steps, which do not add up
-    assert prior.stds[0, 0].item() == pytest.approx(width / 2**0.5)
+    prior.fit([prior.means[:1].clone()])
+    # The training's width counts as one code of two, and their mean as 8 of 9, or as all there is.
+    for k, share in ((0, 4 / 9), (1, 1 / 2)):
+        torch.testing.assert_close(prior.stds[k], torch.full((8,), width * share**0.5))
+
+
+def test_a_fitted_mixture_draws_with_the_correlations_of_each_cluster():
+    prior = mixture(3, 2)
+    noise = torch.randn(40_000, 3, generator=generator())
+    thin = torch.tensor([[1.0, 0, 0], [0.9, 0.1, 0], [0, 0, 0.2]]) / 10
+    other = torch.diag(torch.tensor([0.05, 0.1, 0.02]))
+    codes = [prior.means[k] + noise @ shape.T for k, shape in enumerate((thin, other))]
+    prior.fit(codes)
+    for k, shape in enumerate((thin, other)):
+        drawn = prior.sample(40_000, generator(1), cluster=k)
+        # standard error: 1 / sqrt(40,000) = 0.005 of each product of two widths
+        expected = shape @ shape.T
+        widths = expected.diagonal().sqrt()
+        found = torch.cov(drawn.T)
+        assert ((found - expected) / torch.outer(widths, widths)).abs().max() < 0.03
+    torch.testing.assert_close(prior.sample(50, generator(), cluster=1), many_at_once(prior))
+
+
+def many_at_once(prior: MixturePrior) -> torch.Tensor:
+    """Draw 50 codes of the second cluster in one formula."""
+    eps = torch.randn(50, prior.latent_dim, generator=generator())
+    return prior.means[1] + prior.stds[1] * (eps @ prior.correlations[1].T)
+
+
+def test_few_codes_of_a_cluster_leave_no_direction_without_width():
+    prior = mixture(20, 4)
+    codes = prior.means.repeat_interleave(5, 0)
+    codes = codes + 0.1 * torch.randn(20, 20, generator=generator())
+    prior.fit([codes])
+    shape = prior.stds[0].unsqueeze(1) * prior.correlations[0]
+    assert torch.linalg.svdvals(shape).min() > 0.01
+    assert prior.sample(1000, generator()).isfinite().all()
+
+
+def test_clusters_of_very_many_components_are_fitted_without_correlations():
+    prior = mixture(MixturePrior.MAX_CORRELATED + 1, 3)
+    assert prior.correlations.numel() == 0
+    codes = prior.means.repeat_interleave(1000, 0)
+    prior.fit([codes + 0.1 * torch.randn(codes.shape, generator=generator())])
+    assert prior.stds.mean() == pytest.approx(0.1, rel=0.1)
+    drawn = prior.sample(1000, generator(1), cluster=0)
+    assert (drawn - prior.means[0]).std() == pytest.approx(float(prior.stds[0].mean()), rel=0.02)

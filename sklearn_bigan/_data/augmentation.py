@@ -1,10 +1,10 @@
 """Data augmentation for images: random crops, mirroring and colour changes.
 
 E is trained with a contrastive loss to give an image and a view of it similar codes, and other
-images and views different ones. This teaches E what an image shows, apart from its position and brightness,
-which distances between pixels do not. Chen et al. (2020, SimCLR, arXiv:2002.05709) found crops and
-colour changes the most useful augmentations: without the latter E would recognise images by their
-colours alone.
+images and views different ones. This teaches E what an image shows, apart from its position and
+brightness, which distances between pixels do not. Chen et al. (2020, SimCLR, arXiv:2002.05709)
+found crops and colour changes the most useful augmentations: without the latter E would recognise
+images by their colours alone.
 """
 
 import math

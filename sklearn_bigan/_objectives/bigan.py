@@ -30,8 +30,10 @@ class BiGANObjective(nn.Module):
     - consistency: a contrastive loss that draws the codes of a row and a neighbour, or of an image
       and a random view of it, together and those of others apart.
 
-    Of images E sees one random view only. What is reconstructed is encoded as it is: a code that
-    comes from a view cannot tell where the object was, nor how bright. Where rows have neighbours, E encodes both for the contrast, and every other row has a part in
+    Of an image E sees one random view only. What is reconstructed is encoded as it is, since a code
+    that comes from a view cannot tell where the object was, nor how bright.
+
+    Where rows have neighbours, E encodes both for the contrast, and every other row has a part in
     the adversarial and cycle losses: an update takes two thirds of the time, for codes as good.
     """
 

@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
+
+# Codes that are drawn at a time.
+CHUNK_ROWS = 1024
 
 
 class NormalPrior(nn.Module):
@@ -37,7 +41,8 @@ class NormalPrior(nn.Module):
 class MixturePrior(NormalPrior):
     """p(z): a mixture of Gaussian clusters, equally likely and of equal width during training.
 
-    After training the clusters can be fitted to the codes, see `fit`.
+    After training the clusters can be fitted to the codes, see `fit`. Draws from a cluster are its
+    mean plus `stds` times correlated normal noise; `correlations` holds the Cholesky factors.
     """
 
     # Radius of a cluster as a share of the distance between neighbouring means.
@@ -46,16 +51,30 @@ class MixturePrior(NormalPrior):
     N_ITERATIONS, DRAWS_PER_MEAN, MAX_DRAWS = 20, 50, 20_000
     # k-means iterations from the clusters of the game to those of the codes.
     N_FIT_ITERATIONS = 3
+    # Up to this number of components clusters have correlations of their own: 3 MB for 50 of them.
+    MAX_CORRELATED = 128
 
     def __init__(self, latent_dim: int, n_clusters: int) -> None:
         super().__init__(latent_dim)
         self.means: Tensor
         self.stds: Tensor
+        self.correlations: Tensor
         self.cumulative_weights: Tensor
         self.register_buffer("means", torch.zeros(n_clusters, latent_dim))
         self.register_buffer("stds", torch.ones(n_clusters, latent_dim))
+        self.register_buffer("correlations", self._uncorrelated())
         # Cluster k is chosen by uniform draws between cumulative weights k - 1 and k.
         self.register_buffer("cumulative_weights", torch.arange(1, n_clusters + 1) / n_clusters)
+
+    def _uncorrelated(self) -> Tensor:
+        n_clusters, latent_dim = self.means.shape
+        size = latent_dim if latent_dim <= self.MAX_CORRELATED else 0
+        return torch.eye(size).repeat(n_clusters, 1, 1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # States of earlier versions have no correlations.
+        state_dict.setdefault(f"{prefix}correlations", self._uncorrelated())
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -87,9 +106,14 @@ class MixturePrior(NormalPrior):
         """Draw z, (n_samples, latent_dim), from all clusters or from one."""
         eps = super().sample(n_samples, generator)
         if cluster is not None:
-            return self.means[cluster] + self.stds[cluster] * eps
-        uniform = torch.rand(n_samples, generator=generator, device=generator.device)
-        clusters = torch.searchsorted(self.cumulative_weights, uniform, right=True)
+            clusters = torch.full((n_samples,), cluster, device=eps.device)
+        else:
+            uniform = torch.rand(n_samples, generator=generator, device=generator.device)
+            clusters = torch.searchsorted(self.cumulative_weights, uniform, right=True)
+        if self.correlations.numel():
+            # In chunks, since each row takes a matrix.
+            rows = zip(clusters.split(CHUNK_ROWS), eps.split(CHUNK_ROWS), strict=True)
+            eps = torch.cat([torch.einsum("nij,nj->ni", self.correlations[k], e) for k, e in rows])
         return self.means[clusters] + self.stds[clusters] * eps
 
     def cluster(self, z: Tensor) -> Tensor:
@@ -98,31 +122,63 @@ class MixturePrior(NormalPrior):
 
     @torch.no_grad()
     def fit(self, chunks: Sequence[Tensor]) -> None:
-        """Fit weights, means and widths to codes, by a few k-means iterations.
+        """Fit weights, means and covariances to codes, by a few k-means iterations.
 
         Training brings codes near the clusters, but does not fill all of them equally, nor each to
-        its width. Where there are no codes, G was trained by D's extrapolation alone.
+        its width, nor in all directions alike. Where there are no codes, G was trained by D's
+        extrapolation alone.
         """
-        width = self.stds.square()
         n_clusters = len(self.means)
         for _ in range(self.N_FIT_ITERATIONS):
             count = torch.zeros(n_clusters, 1, device=self.means.device)
-            first, second = torch.zeros_like(self.means), torch.zeros_like(self.means)
+            total = torch.zeros_like(self.means)
             for z in chunks:
                 nearest = self.cluster(z)
                 members = one_hot(nearest, n_clusters).to(z.dtype)
-                # Deviations from the old means: sums of squares of z would lose the width.
-                deviation = z - self.means[nearest]
                 count += members.sum(0).unsqueeze(1)
-                first += members.T @ deviation
-                second += members.T @ deviation.square()
-            shift = first / count.clamp(min=1)
-            # The old width counts as one code, so that no cluster shrinks to a single row's code.
-            variance = (second - count * shift.square() + width) / (count + 1)
-            self.means.add_(shift)
-            self.stds.copy_(variance.clamp(min=0).sqrt())
-        total = count.squeeze(1).cumsum(0)
-        self.cumulative_weights.copy_(total / total[-1])
+                # Deviations from the old means: sums of z would lose digits.
+                total += members.T @ (z - self.means[nearest])
+            self.means.add_(total / count.clamp(min=1))
+        count, scatter = self._scatter(chunks)
+        shares = count.cumsum(0)
+        self.cumulative_weights.copy_(shares / shares[-1])
+        self._fit_covariances(count, scatter)
+
+    def _scatter(self, chunks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Count each cluster's codes, and sum (z - mean) (z - mean)^T over them, in float64.
+
+        Where clusters have no correlations, the sums are those of the squares alone.
+        """
+        correlated = self.correlations.numel() > 0
+        count = torch.zeros(len(self.means), dtype=torch.float64)
+        sums = torch.zeros_like(self.correlations if correlated else self.means)
+        for z in chunks:
+            nearest = self.cluster(z)
+            count += nearest.bincount(minlength=len(count)).cpu()
+            for k, mean in enumerate(self.means):
+                deviation = z[nearest == k] - mean
+                sums[k] += deviation.T @ deviation if correlated else deviation.square().sum(0)
+        return count, sums.cpu().double()
+
+    def _fit_covariances(self, count: Tensor, scatter: Tensor) -> None:
+        """Set widths and correlations from what `_scatter` returns.
+
+        A cluster's covariance is shrunk towards that of all clusters, which counts as one code for
+        each component, so that few codes leave no direction without width. In the covariance of
+        all the width of the training counts as one code.
+        """
+        latent_dim, correlated = self.means.shape[1], scatter.ndim == 3
+        width = self.stds[0].cpu().double().square()
+        width = torch.diag(width) if correlated else width
+        n_codes = count.view(-1, *[1] * (scatter.ndim - 1))
+        pooled = (scatter.sum(0) + width) / (count.sum() + 1)
+        covariance = (scatter + latent_dim * pooled) / (n_codes + latent_dim)
+        variances = covariance.diagonal(dim1=1, dim2=2) if correlated else covariance
+        stds = variances.sqrt()
+        self.stds.copy_(stds)
+        if correlated:
+            correlation = covariance / (stds.unsqueeze(2) * stds.unsqueeze(1))
+            self.correlations.copy_(torch.linalg.cholesky(correlation))
 
 
 class UniformPrior(nn.Module):
