@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -68,6 +69,23 @@ def test_a_run_appends_one_line_and_is_not_repeated(module, tmp_path, capsys, me
     assert (line["discriminator"] is None) == (method != "latent_regression")
     assert (line["c2st"] is None) == (method in ("pca", "neighbor_autoencoder"))
     assert (line["updates"] == 0) == (method == "pca")
+
+
+def test_images_are_drawn_and_searched_for_grids(module, tmp_path, capsys, no_figures, monkeypatch):
+    path, folder = tmp_path / "lines.jsonl", tmp_path / "pictures"
+    table = module("experiments").EXPERIMENTS  # without the classifiers, which take longest
+    monkeypatch.setitem(table, "images", replace(table["images"], metrics=("spectrum",)))
+    command = ["images", "--data", "digits", "--methods", "default", "--seeds", "0"]
+    given = ["--minutes", "0.005", "--out", str(path), "--pictures", str(folder)]
+    module("run").main([*command, *given])
+    (line,) = module("lines").read(path)
+    assert line["peak_reconstructions"] > 0
+    assert line["peak_samples"] > 0
+    made = {file.stem for file in (folder / "digits" / "default").glob("*.png")}
+    assert made == {
+        *("reconstructions", "reconstructions_alone", "interpolations"),
+        *("samples", "samples_and_nearest"),
+    }
 
 
 def test_lines_from_before_stand_for_methods_that_the_package_has_no_part_in(module):
