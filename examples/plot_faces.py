@@ -6,6 +6,7 @@ Forty people with ten photographs of each: eight to train on, two to test with.
 
     python examples/plot_faces.py                # scikit-learn's loader fetches 4 MB, once
     python examples/plot_faces.py --data DIR     # DIR/olivetti.npz, at 64 x 64: half an hour
+    python examples/plot_faces.py --data DIR --file celeba_subset.npz    # in colour: an hour
 """
 
 # %%
@@ -30,26 +31,27 @@ from sklearn_bigan import (
 )
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--data", type=Path, help="folder with olivetti.npz")
+parser.add_argument("--data", type=Path, help="folder with the file")
+parser.add_argument("--file", default="olivetti.npz", help="faces, and people or attributes")
 parser.add_argument("--out", type=Path, help="save pictures here; default: show them")
-parser.add_argument("--epochs", type=int, help="default: 100, or 300 at 64 x 64")
+parser.add_argument("--epochs", type=int, help="default: 100, or 300 and 60 with a file")
 args = parser.parse_args()
 
 if args.data:
-    with np.load(args.data / "olivetti.npz") as file:
+    with np.load(args.data / args.file) as file:
         images, test_images = (
-            file[part].reshape(-1, 64, 64).astype(np.float32) / 255
-            for part in ("X_train", "X_test")
+            file[part].astype(np.float32) / 255 for part in ("X_train", "X_test")
         )
-        people, test_people = file["y_train"], file["y_test"]
-    size, epochs = 64, 300
+        label = "y" if "y_train" in file else "y_smiling"
+        people, test_people = file[f"{label}_train"], file[f"{label}_test"]
+    epochs = 300 if len(images) < 1000 else 60
 else:
     faces = fetch_olivetti_faces()  # ten photographs of each person in turn
     small = faces.images.reshape(-1, 32, 2, 32, 2).mean((2, 4))
     is_test = np.arange(len(small)) % 10 >= 8
     images, test_images = small[~is_test], small[is_test]
     people, test_people = faces.target[~is_test], faces.target[is_test]
-    size, epochs = 32, 100
+    epochs = 100
 X, X_test = images.reshape(len(images), -1), test_images.reshape(len(test_images), -1)
 
 # %%
@@ -58,7 +60,7 @@ X, X_test = images.reshape(len(images), -1), test_images.reshape(len(test_images
 
 bigan = BiGANTransformer(
     64,
-    image_shape=(size, size),
+    image_shape=images.shape[1:],
     augmentations=("crop", "flip", "color"),
     output_activation="sigmoid",  # "auto" would not choose it: no pixel of these is white
     max_epochs=args.epochs or epochs,
@@ -78,11 +80,12 @@ InterpolationDisplay.from_estimator(bigan, X_test[:10:2], X_test[10:20:2])
 # %%
 # Recognition
 # -----------
-# The person on a test photograph is that of the nearest training photograph, by codes and by PCA's.
+# The person on a test photograph (of CelebA: whether the person smiles) is that of the nearest
+# training photograph, by codes and by PCA's.
 
 for name, codes in (("PCA", PCA(64, random_state=0).fit(X)), ("BiGAN", bigan)):
     nearest = KNeighborsClassifier(1).fit(codes.transform(X), people)
-    print(f"{name:5} people recognised: {nearest.score(codes.transform(X_test), test_people):.3f}")
+    print(f"{name:5} recognised: {nearest.score(codes.transform(X_test), test_people):.3f}")
 
 # %%
 

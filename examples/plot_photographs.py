@@ -8,13 +8,15 @@ than with a short code. Features of the untrained encoder are the baseline.
 
     python examples/plot_photographs.py
     python examples/plot_photographs.py --data DIR    # CIFAR-10, DIR/cifar10_subset.npz: 40 minutes
+    python examples/plot_photographs.py --data DIR --file svhn_subset.npz    # house numbers
 """
 
 # %%
 # The data
 # --------
 # Patches of scikit-learn's two photographs, where the class is the photograph; or the ten classes
-# of CIFAR-10. Each row is an image of 32 x 32 pixels, flattened with its channels last.
+# of CIFAR-10 or of house numbers. Each row is an image of 32 x 32 pixels, flattened with its
+# channels last.
 
 import argparse
 from pathlib import Path
@@ -36,13 +38,14 @@ from sklearn_bigan import (
 )
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--data", type=Path, help="folder with cifar10_subset.npz")
+parser.add_argument("--data", type=Path, help="folder with the file")
+parser.add_argument("--file", default="cifar10_subset.npz", help="images and their classes")
 parser.add_argument("--out", type=Path, help="save pictures here; default: show them")
-parser.add_argument("--epochs", type=int, help="default: 12, or 60 for CIFAR-10")
+parser.add_argument("--epochs", type=int, help="default: 12, or 60 with a file")
 args = parser.parse_args()
 
 if args.data:
-    with np.load(args.data / "cifar10_subset.npz") as file:
+    with np.load(args.data / args.file) as file:
         X_train, X_test = (
             file[part].reshape(-1, 3072).astype(np.float32) / 255 for part in ("X_train", "X_test")
         )
@@ -68,13 +71,14 @@ else:
 # %%
 # Training
 # --------
-# The encoder is given random crops of the images with changed colours. Photographs may also be
-# mirrored.
+# The encoder is also given random crops of the images with changed colours. Photographs may be
+# mirrored, too; house numbers may not.
 
+mirrored = () if args.file.startswith("svhn") else ("flip",)
 bigan = BiGANTransformer(
     64,
     image_shape=(32, 32, 3),
-    augmentations=("crop", "flip", "color"),
+    augmentations=("crop", "color", *mirrored),
     max_epochs=args.epochs or epochs,
     random_state=0,
 ).fit(X_train)

@@ -10,11 +10,14 @@ import pytest
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SHAPES = {
-    "plot_digits": ("mnist", (28, 28)),
-    "plot_photographs": ("cifar10_subset", (32, 32, 3)),
-    "plot_faces": ("olivetti", (64, 64)),
+FILES = {
+    "mnist": ("plot_digits", (28, 28), "y"),
+    "cifar10_subset": ("plot_photographs", (32, 32, 3), "y"),
+    "svhn_subset": ("plot_photographs", (32, 32, 3), "y"),
+    "olivetti": ("plot_faces", (64, 64), "y"),
+    "celeba_subset": ("plot_faces", (64, 64, 3), "y_smiling"),
 }
+DEFAULTS = ("mnist", "cifar10_subset", "olivetti")
 
 
 @pytest.fixture
@@ -34,13 +37,13 @@ def out(tmp_path, monkeypatch, no_figures):
 def made_up(tmp_path):
     """Write a file of noise in the shape of a data set."""
 
-    def write(name):
-        file, shape = SHAPES[name]
+    def write(file):
+        name, shape, label = FILES[file]
         rng = np.random.default_rng(0)
         arrays = {}
         for part, n in (("train", 40 * 26), ("test", 80)):
             arrays[f"X_{part}"] = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
-            arrays[f"y_{part}"] = np.arange(n) % 10
+            arrays[f"{label}_{part}"] = np.arange(n) % 10
         if name == "plot_faces":
             arrays = {key: array[:80] for key, array in arrays.items()}
         np.savez(tmp_path / f"{file}.npz", **arrays)
@@ -49,9 +52,11 @@ def made_up(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_an_example_runs_on_a_file(name, out, made_up, capsys):
-    pictures = out(name, "--data", str(made_up(name)))
+@pytest.mark.parametrize("file", FILES)
+def test_an_example_runs_on_a_file(file, out, made_up, capsys):
+    name, *_ = FILES[file]
+    given = [] if file in DEFAULTS else ["--file", f"{file}.npz"]
+    pictures = out(name, "--data", str(made_up(file)), *given)
     assert len(pictures) == (4 if name == "plot_digits" else 3)
     assert capsys.readouterr().out.count(": 0.") >= 2
 
