@@ -167,12 +167,13 @@ class BiGANTransformer(
         `transform` returns the mean. "auto" is "gaussian" for ALI, else "deterministic".
     prior : {"auto", "mixture", "normal", "uniform"} or int, default="auto"
         p(z): a mixture of equally likely Gaussians around fixed, well separated means, whose
-        weights, means and widths are fitted to the codes at the end of `fit`; N(0, 1) or U(-1, 1)
-        in each component. Codes are squashed to the range of the prior. An int, at least 1, is the
-        number of Gaussians in a mixture; "mixture" has 50. Use more than the data has classes:
-        clusters may share a class, but classes that share a cluster are merged. "auto" is "mixture"
-        for ``method="auto"`` (on MNIST 4 points better with 100 labels than "normal"; without
-        clusters in the data "normal" is better), "normal" for ALI, else "uniform".
+        weights, means and covariances (above 128 components variances) are fitted to the codes at
+        the end of `fit`; N(0, 1) or U(-1, 1) in each component. Codes are squashed to the range of
+        the prior. An int, at least 1, is the number of Gaussians in a mixture; "mixture" has 50.
+        Use more than the data has classes: clusters may share a class, but classes that share a
+        cluster are merged. "auto" is "mixture" for ``method="auto"`` (on MNIST 4 points better with
+        100 labels than "normal"; without clusters in the data "normal" is better), "normal" for
+        ALI, else "uniform".
     network : {"auto", "mlp", "dcgan", "ali"} or dict, default="auto"
         The networks' bodies: "mlp" for tables; for images "dcgan", strided convolutions [4]_, or
         "ali", the networks of [2]_, appendix A, which take about ten times as long. "auto" is
@@ -195,12 +196,12 @@ class BiGANTransformer(
         ``images.reshape(len(images), -1)``, after ``np.moveaxis(images, 1, -1)`` if they come
         first. The networks "dcgan" and "ali" take images of at least 8 x 8 pixels.
     augmentations : "auto", None or array-like of {"crop", "flip", "color"}, default="auto"
-        Data augmentation for images. E encodes two random views of each image and is trained with a
-        contrastive loss (NT-Xent [5]_) to give them similar codes: random crops, mirroring, and
-        changes of contrast and brightness or conversion to grey. G and D see the images themselves;
-        with a cycle loss half of D's generated images are reconstructions [6]_. "auto" is ("crop",
-        "color") with `image_shape` and ``method="auto"``; add "flip" where mirror images are of the
-        same class. None turns augmentation off.
+        Data augmentation for images. E encodes each image and a random view of it, and is trained
+        with a contrastive loss (NT-Xent [5]_) to give them similar codes: random crops, mirroring,
+        and changes of contrast and brightness or conversion to grey. The image itself is what D
+        sees and what is reconstructed; with a cycle loss half of D's generated images are
+        reconstructions [6]_. "auto" is ("crop", "color") with `image_shape` and ``method="auto"``;
+        add "flip" where mirror images are of the same class. None turns it off.
     output_activation : {"auto", "identity", "sigmoid", "tanh"}, default="auto"
         Range of G: unbounded, [0, 1] or [-1, 1]. X must lie in it, or outside by a thousandth of
         its width, for rounding. "auto" is "sigmoid" if the smallest value of X is 0 and the largest
@@ -228,8 +229,8 @@ class BiGANTransformer(
     consistency_weight : float or "auto", default="auto"
         Weight, at least 0, of the contrastive loss: to identify the code of a row's neighbour (see
         `n_neighbors`) among the codes of the batch by the Cauchy kernel, 1 / (1 + 4 d^2) for codes
-        at a distance of d standard deviations [7]_; or with augmentation that of the other view of
-        an image, by the cosine [5]_. More makes tighter clusters and worse reconstructions. "auto"
+        at a distance of d standard deviations [7]_; or with augmentation that of the view of the
+        image, by the cosine [5]_. More makes tighter clusters and worse reconstructions. "auto"
         is 30, 50 with `image_shape`, and 0 for the published methods.
     n_neighbors : int or "auto", default="auto"
         Number of nearest neighbours, at least 0, that the contrastive loss draws from: in each pass
