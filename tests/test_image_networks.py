@@ -100,6 +100,16 @@ def test_dcgans_maps_are_halved_and_their_channels_doubled():
     assert dcgan.scales((128, 128, 3))[-1] == (4, 4, 256)
 
 
+def test_untrained_dcgan_draws_no_grid_where_its_maps_are_flat():
+    body = dcgan.GeneratorBody(n_features=28 * 28, latent_dim=4, image_shape=(28, 28, 1))
+    transposed = [layer for layer in body.layers if isinstance(layer, nn.ConvTranspose2d)]
+    assert len(transposed) == 3
+    for layer in transposed:
+        maps = layer(torch.ones(1, layer.in_channels, 7, 7))[..., 2:-2, 2:-2]  # away from the edges
+        torch.testing.assert_close(maps, maps[..., :1, :1].expand_as(maps))
+        assert maps.abs().max() > 0.01
+
+
 def test_networks_for_small_images_are_alis_table_for_cifar10():
     encoder, generator, discriminator = bodies(ali, (32, 32, 3), 64)
     x, z = torch.rand(2, 3072), torch.randn(2, 64)

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from sklearn_bigan.networks.images import ImageEncoderBody, ImageShape, to_maps, to_rows
 from sklearn_bigan.networks.mlp import SLOPE, layers
@@ -59,6 +60,23 @@ def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> n
     return ImageEncoderBody(image_shape, [*convolutions(image_shape, batch_norm=True), whole])
 
 
+@torch.no_grad()
+def initialise_as_upsampling(weight: Tensor) -> None:
+    """Start a transposed convolution as nearest-neighbour upsampling and a random convolution.
+
+    `weight` has shape (n_in, n_out, 4, 4). A kernel of 3 x 3 after nearest-neighbour upsampling is
+    the kernel of 4 x 4 with the sums of its weights at four neighbouring places. Random weights of
+    4 x 4 instead treat the four pixels of a block differently, and draw a grid until training has
+    unlearned it (Odena et al. 2016, Deconvolution and Checkerboard Artifacts; for subpixel
+    convolutions Aitken et al. 2017, arXiv:1707.02937).
+    """
+    n_in, n_out, *_ = weight.shape
+    bound = math.sqrt(3 / (9 * n_in))  # variance 1 / (9 n_in), as LeCun's
+    kernel = torch.empty(n_in, n_out, 3, 3, device=weight.device).uniform_(-bound, bound)
+    places = [(left, 1 - left, top, 1 - top) for left in (0, 1) for top in (0, 1)]
+    weight.copy_(torch.stack([pad(kernel, place) for place in places]).sum(0))
+
+
 class GeneratorBody(nn.Module):
     """From z (batch, latent_dim) to x before bias and activation, through the same scales."""
 
@@ -71,11 +89,11 @@ class GeneratorBody(nn.Module):
         for small, large in pairwise(upwards):
             # An odd size was rounded down on the way to the smaller map.
             lost = large[0] - STRIDE * small[0], large[1] - STRIDE * small[1]
-            self.layers.append(
-                nn.ConvTranspose2d(
-                    small[2], large[2], KERNEL, STRIDE, PADDING, output_padding=lost, bias=False
-                )
+            transposed = nn.ConvTranspose2d(
+                small[2], large[2], KERNEL, STRIDE, PADDING, output_padding=lost, bias=False
             )
+            initialise_as_upsampling(transposed.weight)
+            self.layers.append(transposed)
             if large != image_shape:
                 self.layers.extend([nn.BatchNorm2d(large[2]), nn.LeakyReLU(SLOPE, inplace=True)])
 
