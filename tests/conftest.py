@@ -16,8 +16,18 @@ from sklearn_bigan import BiGANTransformer
 collect_ignore = ["pretend_device.py", "on_device.py"]
 
 
+# Of networks, draws and steps: torch alone, which CI has in the same version in both jobs.
+TORCH_ALONE = {
+    *("test_adversarial", "test_augmentation", "test_averaging", "test_batches"),
+    *("test_cuda_graphs", "test_distributed", "test_image_networks", "test_networks"),
+    *("test_precision", "test_priors", "test_reference", "test_terms"),
+}
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
+        if item.path.stem in TORCH_ALONE:
+            item.add_marker("torch_alone")
         if "module" in getattr(item, "fixturenames", ()):
             item.add_marker("benchmark")
 
