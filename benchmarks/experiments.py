@@ -88,6 +88,16 @@ EXPERIMENTS: dict[str, Experiment] = {
         ("svm", "reconstruction", "samples", "judge", "spectrum"),
         images=True,
     ),
+    "pictures": Experiment(
+        "What does G draw when there is a GPU?",
+        tuple(IMAGES),
+        ("default",),
+        ("reconstruction", "samples", "judge", "spectrum"),
+        seeds=(0,),
+        representations=(),
+        images=True,
+        budget=True,
+    ),
     "images_tuning": of_rates(
         "Which learning rate does best for convolutional networks?",
         tuple(IMAGES),

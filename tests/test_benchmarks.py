@@ -74,9 +74,9 @@ def test_a_run_appends_one_line_and_is_not_repeated(module, tmp_path, capsys, me
 def test_images_are_drawn_and_searched_for_grids(module, tmp_path, capsys, no_figures, monkeypatch):
     path, folder = tmp_path / "lines.jsonl", tmp_path / "pictures"
     table = module("experiments").EXPERIMENTS  # without the classifiers, which take longest
-    monkeypatch.setitem(table, "images", replace(table["images"], metrics=("spectrum",)))
-    command = ["images", "--data", "digits", "--methods", "default", "--seeds", "0"]
-    given = ["--minutes", "0.005", "--out", str(path), "--pictures", str(folder)]
+    monkeypatch.setitem(table, "pictures", replace(table["pictures"], metrics=("spectrum",)))
+    command = ["pictures", "--data", "digits", "--minutes", "0.005"]
+    given = ["--out", str(path), "--pictures", str(folder)]
     module("run").main([*command, *given])
     (line,) = module("lines").read(path)
     assert line["peak_reconstructions"] > 0
