@@ -18,7 +18,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def mixture(latent_dim: int, n_clusters: int) -> MixturePrior:
     """Return a prior with spread clusters, the same each time."""
-    prior = MixturePrior(latent_dim, n_clusters)
+    prior = MixturePrior(latent_dim, n_clusters).eval()
     with default_generators_seeded(0, torch.device("cpu")):
         prior.initialise()
     return prior
@@ -176,6 +176,18 @@ def test_a_fitted_mixture_draws_with_the_correlations_of_each_cluster():
         found = torch.cov(drawn.T)
         assert ((found - expected) / torch.outer(widths, widths)).abs().max() < 0.03
     torch.testing.assert_close(prior.sample(50, generator(), cluster=1), many_at_once(prior))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_components_that_depend_on_each_other_are_fitted(scale):
+    prior = mixture(6, 2)
+    one = scale * torch.randn(500, 1, generator=generator())
+    prior.fit([torch.cat([one, one, -one, torch.zeros(500, 3)], dim=1)])
+    drawn = prior.sample(2000, generator(1))
+    assert drawn.isfinite().all()
+    if scale > 1:
+        # Of a width beside which that of the training is nothing.
+        torch.testing.assert_close(drawn[:, 0] / scale, -drawn[:, 2] / scale, rtol=0, atol=0.02)
 
 
 def many_at_once(prior: MixturePrior) -> torch.Tensor:

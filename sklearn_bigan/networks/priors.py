@@ -12,6 +12,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 # Codes that are drawn at a time.
 CHUNK_ROWS = 1024
 
+# Share of the identity in a fitted correlation matrix.
+RIDGE = 1e-6
+
 
 class NormalPrior(nn.Module):
     """p(z) = N(0, I); codes are unbounded."""
@@ -110,8 +113,8 @@ class MixturePrior(NormalPrior):
         else:
             uniform = torch.rand(n_samples, generator=generator, device=generator.device)
             clusters = torch.searchsorted(self.cumulative_weights, uniform, right=True)
-        if self.correlations.numel():
-            # In chunks, since each row takes a matrix.
+        if self.correlations.numel() and not self.training:
+            # The prior of the training has none. In chunks, since each row takes a matrix.
             rows = zip(clusters.split(CHUNK_ROWS), eps.split(CHUNK_ROWS), strict=True)
             eps = torch.cat([torch.einsum("nij,nj->ni", self.correlations[k], e) for k, e in rows])
         return self.means[clusters] + self.stds[clusters] * eps
@@ -150,15 +153,16 @@ class MixturePrior(NormalPrior):
         Where clusters have no correlations, the sums are those of the squares alone.
         """
         correlated = self.correlations.numel() > 0
-        count = torch.zeros(len(self.means), dtype=torch.float64)
-        sums = torch.zeros_like(self.correlations if correlated else self.means)
+        means = self.means.cpu().double()
+        sums = torch.zeros_like(self.correlations if correlated else self.means).cpu().double()
+        count = torch.zeros(len(means), dtype=torch.float64)
         for z in chunks:
-            nearest = self.cluster(z)
-            count += nearest.bincount(minlength=len(count)).cpu()
-            for k, mean in enumerate(self.means):
-                deviation = z[nearest == k] - mean
+            nearest, codes = self.cluster(z).cpu(), z.cpu().double()
+            count += nearest.bincount(minlength=len(means))
+            for k, mean in enumerate(means):
+                deviation = codes[nearest == k] - mean
                 sums[k] += deviation.T @ deviation if correlated else deviation.square().sum(0)
-        return count, sums.cpu().double()
+        return count, sums
 
     def _fit_covariances(self, count: Tensor, scatter: Tensor) -> None:
         """Set widths and correlations from what `_scatter` returns.
@@ -178,6 +182,9 @@ class MixturePrior(NormalPrior):
         self.stds.copy_(stds)
         if correlated:
             correlation = covariance / (stds.unsqueeze(2) * stds.unsqueeze(1))
+            # Rounding must not make it indefinite where components depend on each other.
+            identity = torch.eye(latent_dim, dtype=torch.float64)
+            correlation = torch.lerp(correlation, identity.expand_as(correlation), RIDGE)
             self.correlations.copy_(torch.linalg.cholesky(correlation))
 
 
