@@ -115,7 +115,7 @@ class MixturePrior(NormalPrior):
             clusters = torch.searchsorted(self.cumulative_weights, uniform, right=True)
         if self.correlations.numel() and not self.training:
             # The prior of the training has none. In chunks, since each row takes a matrix.
-            rows = zip(clusters.split(CHUNK_ROWS), eps.split(CHUNK_ROWS), strict=True)
+            rows = zip(*(torch.split(drawn, CHUNK_ROWS) for drawn in (clusters, eps)), strict=True)
             eps = torch.cat([torch.einsum("nij,nj->ni", self.correlations[k], e) for k, e in rows])
         return self.means[clusters] + self.stds[clusters] * eps
 
