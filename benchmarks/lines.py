@@ -108,13 +108,16 @@ def versions() -> Line:
     return found
 
 
+PATHS = ("--data-dir", "--out", "--pictures")
+
+
 def command(arguments: list[str]) -> str:
     """Return the command without options whose values are paths of this machine."""
     kept, rest = ["python", "benchmarks/run.py"], iter(arguments)
     for argument in rest:
-        if argument in ("--data-dir", "--out"):
+        if argument in PATHS:
             next(rest, None)
-        elif not argument.startswith(("--data-dir=", "--out=")):
+        elif not argument.startswith(tuple(f"{option}=" for option in PATHS)):
             kept.append(argument)
     return " ".join(kept)
 

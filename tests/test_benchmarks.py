@@ -579,6 +579,8 @@ def test_a_line_names_its_command_without_paths_of_the_machine(module):
         "--data",
         "digits",
         "--out=/there",
+        "--pictures",
+        "/where",
         "--jobs",
         "2",
     ]
