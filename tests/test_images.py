@@ -217,7 +217,7 @@ def test_what_auto_means_follows_from_what_a_row_is(images):
         for parameters in ({}, {"image_shape": None}, {"cycle_weight": 3}, {"augmentations": None})
     ]
     configs = [model.net_.config for model in models]
-    assert [config.cycle_weight for config in configs] == [150.0, 100.0, 3.0, 150.0]
+    assert [config.cycle_weight for config in configs] == [50.0, 100.0, 3.0, 50.0]
     assert [config.n_neighbors for config in configs] == [0, 10, 0, 0]
     views = ("crop", "color")
     assert [config.augmentations for config in configs] == [views, (), views, ()]

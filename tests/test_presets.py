@@ -53,7 +53,7 @@ def test_for_images_a_method_sets_views_in_place_of_neighbours(method):
     ("parameters", "weights"),
     [
         ({}, (100, 5, 30)),
-        ({"image_shape": (8, 8)}, (150, 5, 50)),
+        ({"image_shape": (8, 8)}, (50, 5, 50)),
         ({"cycle_weight": 7}, (7, 5, 30)),
         ({"cycle_weight": 0}, (0, 0, 30)),
         ({"consistency_weight": 3}, (100, 5, 3)),
