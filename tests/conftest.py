@@ -19,7 +19,8 @@ collect_ignore = ["pretend_device.py", "on_device.py"]
 # Of networks, draws and steps: torch alone, which CI has in the same version in both jobs.
 TORCH_ALONE = {
     *("test_adversarial", "test_augmentation", "test_averaging", "test_batches"),
-    *("test_cuda_graphs", "test_distributed", "test_image_networks", "test_networks"),
+    *("test_compiling", "test_cuda_graphs", "test_distributed", "test_image_networks"),
+    *("test_images", "test_networks", "test_out_of_memory"),
     *("test_precision", "test_priors", "test_reference", "test_terms"),
 }
 
