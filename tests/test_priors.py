@@ -141,7 +141,6 @@ def test_a_mixture_is_fitted_to_shares_means_and_widths_of_codes():
     # standard errors: 0.1 / sqrt(30,000) of the mean, less of the width
     torch.testing.assert_close(prior.means[:2], centres[:2], rtol=0, atol=0.005)
     torch.testing.assert_close(prior.means[2], third)  # no codes: where it was
-    # The old width counts as one code.
     # The width of all clusters counts as 8 codes, one for each component.
     pooled = (30_000 * 0.1**2 + 10_000 * 0.02**2 + before**2) / 40_000
     for k, n, std in ((0, 30_000, 0.1), (1, 10_000, 0.02)):
