@@ -16,8 +16,8 @@ from sklearn_bigan import BiGANTransformer
 collect_ignore = ["pretend_device.py", "on_device.py"]
 
 
-# Of networks, draws and steps. They depend on torch, whose version is the same in both jobs of CI, and
-# hardly on other packages.
+# Of networks, draws and steps. They depend on torch, whose version is the same in both jobs of
+# CI, and hardly on other packages.
 TORCH_ALONE = {
     *("test_adversarial", "test_augmentation", "test_averaging", "test_batches"),
     *("test_compiling", "test_cuda_graphs", "test_distributed", "test_image_networks"),
