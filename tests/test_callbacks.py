@@ -441,6 +441,13 @@ def test_a_scheduler_goes_on_where_it_was_with_each_networks_share(small_digits)
     np.testing.assert_allclose(rates.rates_, expected)
 
 
+def test_a_scheduler_that_multiplies_rates_starts_from_each_networks_share(small_digits):
+    rates, scheduler = Rates(), LRScheduler(StepLR, step_size=1, gamma=0.1)
+    settings = {"image_shape": (8, 8), "learning_rate": 1e-2, "callbacks": [rates, scheduler]}
+    small(**settings, batch_size=128).fit(small_digits[:128])  # two epochs of one update
+    np.testing.assert_allclose(rates.rates_, np.outer([1e-2, 1e-3], [1, 0.25, 0.25]))
+
+
 def test_a_scheduler_starts_from_a_learning_rate_that_has_changed():
     rates, scheduler = Rates(), LRScheduler(LambdaLR, lr_lambda=lambda epoch: 1.0)
     fitted = small(learning_rate=1e-2, max_epochs=1, callbacks=[rates, scheduler]).fit(X)

@@ -101,6 +101,14 @@ def test_a_first_piece_gives_the_batch_statistics_of_its_own():
     np.testing.assert_array_equal(piece.transform(X), whole.transform(X))
 
 
+def test_a_later_piece_lets_older_batch_statistics_fade():
+    X = np.random.RandomState(0).randn(60, 5).astype(np.float32)
+    trained = small().partial_fit(X).partial_fit(X + 3).net_
+    first, norm, _ = trained.module_.averaged.encoder.body
+    of_piece = first(torch.from_numpy(trained.standardizer.transform(X + 3))).mean(0)
+    assert (norm.running_mean - of_piece).abs().max() > 0.5
+
+
 def test_a_fit_without_names_forgets_the_names_of_the_fit_before(small_digits):
     estimator = small().fit(pd.DataFrame(small_digits).add_prefix("pixel"))
     assert len(estimator.feature_names_in_) == 64

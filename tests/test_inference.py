@@ -40,3 +40,15 @@ def test_few_rows_are_computed_as_many_for_which_processors_have_other_kernels(s
         Recording.sizes.clear()
         assert len(model.transform(small_digits[:n_rows])) == n_rows
         assert Recording.sizes == [32 if n_rows < 32 else 64]
+
+
+def test_few_rows_of_a_table_are_computed_as_few_where_the_bits_allow_it(
+    fitted, small_digits, monkeypatch
+):
+    monkeypatch.setattr("sklearn_bigan._training.net.smallest_exact_multiple", lambda: 4)
+    sizes = []
+    fitted.net_.module_.averaged.encoder.body.register_forward_hook(
+        lambda _, inputs, __: sizes.append(len(inputs[0]))
+    )
+    fitted.transform(small_digits[:5])
+    assert sizes == [8]

@@ -172,6 +172,7 @@ def test_batches_are_recorded_for_the_last_epoch_only(small_digits):
     history = small(max_epochs=3).fit(small_digits).net_.history
     assert [len(epoch["batches"]) for epoch in history] == [0, 0, 5]
     assert [epoch["train_batch_count"] for epoch in history] == [5, 5, 5]
+    assert history[-1, "batches", :, "train_batch_size"] == [64, 64, 64, 64, 44]
 
 
 def test_callbacks_see_every_gradient_before_it_is_used():
@@ -265,6 +266,12 @@ def test_the_net_trains_as_the_estimator_does():
     assert bits(one.net_) == bits(other.partial_fit(X).net_)
     one.net_.fit(X)
     assert bits(one.net_) == bits(small(**BIGAN).fit(X).net_) != bits(other.net_)
+
+
+def test_the_loop_by_itself_keeps_the_learning_rate():
+    spy = Spy()
+    net(callbacks=[spy]).fit_loop(X, epochs=2)
+    assert spy.rates == [[1.0] * 3] * 10
 
 
 @pytest.mark.parametrize("method", ["auto", "bigan"])

@@ -257,6 +257,17 @@ def test_a_fitted_estimator_is_made_only_if_asked_for(small_digits, recorder, mo
     assert callback.ended == ["epoch", "epoch", "fit"]
 
 
+class Draws(Recorder):
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        self.ended.append(fitted_estimator.sample(5, random_state=0))
+
+
+def test_an_epochs_estimator_draws_from_the_prior_fitted_to_its_codes(small_digits, recorder):
+    callback = Draws()
+    small().set_callbacks(callback).fit(small_digits)
+    np.testing.assert_array_equal(callback.ended[1], callback.ended[2])
+
+
 def test_a_saved_file_leaves_the_callbacks_out(small_digits, recorder, tmp_path):
     from sklearn_bigan import load
 
