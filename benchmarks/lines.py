@@ -43,7 +43,8 @@ def find(setting: Line, lines: list[Line]) -> Line | None:
 
     Lines from before the one runner leave out what was the same in all lines of their file.
     """
-    constant = {name: setting[name] for name in ("experiment", "n_components", "validate")}
+    names = ("experiment", "n_components", "validate")
+    constant = {name: setting[name] for name in names if name in setting}
     return next((line for line in lines if constant | line == constant | line | setting), None)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from experiments import EXPERIMENTS, file_of, run, settings
 from lines import HERE, RESULTS, Line, append, provenance, resume
+from quality import anomaly
 from quality.data import DATA
 from quality.methods import METHODS
 from sklearn.exceptions import ConvergenceWarning
@@ -46,6 +47,8 @@ BENCHMARKS = {
         "Do memory, handles and threads stay flat in long use?",
     ),
 }
+# The experiment with outlier detectors in place of features.
+ANOMALY = "anomaly"
 FOLDER = Path(os.environ.get("SKLEARN_BIGAN_DATA", HERE.parent / "../shared/data"))
 
 
@@ -53,13 +56,17 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     raw = argparse.RawTextHelpFormatter
     made = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    made.add_argument("experiment", nargs="?", choices=[*EXPERIMENTS, *BENCHMARKS])
+    made.add_argument("experiment", nargs="?", choices=[*EXPERIMENTS, ANOMALY, *BENCHMARKS])
     made.add_argument("--list", action="store_true", help="list the experiments and end")
     made.add_argument("--out", type=Path, help="the one file for all lines")
     made.add_argument("--device", default="cpu", help="where networks are trained")
     quality = made.add_argument_group("quality")
-    quality.add_argument("--data", nargs="+", choices=DATA, help="instead of all of the experiment")
-    quality.add_argument("--methods", nargs="+", choices=METHODS, help="likewise")
+    quality.add_argument(
+        "--data", nargs="+", choices=[*DATA, *anomaly.DATA], help="instead of all of the experiment"
+    )
+    quality.add_argument(
+        "--methods", nargs="+", choices=[*METHODS, *anomaly.METHODS], help="likewise"
+    )
     quality.add_argument("--seeds", type=int, nargs="+", help="likewise")
     quality.add_argument("--minutes", type=float, help="CPU time of a run, where there is a budget")
     quality.add_argument("--jobs", type=int, default=1, help="runs side by side, a core each")
@@ -77,6 +84,8 @@ def listed() -> list[list[str]]:
         [name, row.question, *map("; ".join, (row.data, row.methods, row.metrics))]
         for name, row in EXPERIMENTS.items()
     ]
+    detectors = ["; ".join(names) for names in (anomaly.DATA, anomaly.METHODS)]
+    rows.append([ANOMALY, anomaly.QUESTION, *detectors, "roc_auc; average_precision"])
     for name, (module, question) in BENCHMARKS.items():
         parts = importlib.import_module(module).PARTS
         rows.append([name, question, "parts: " + "; ".join(parts), "", ""])
@@ -105,6 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run what is missing of an experiment, or measure speed."""
     made = parser()
     args = made.parse_args(arguments)
+    some = {"data": args.data, "methods": args.methods, "seeds": args.seeds}
     if args.list:
         for name, question, *others in listed():
             print(f"{name}: {question}", *(f"    {other}" for other in others if other), sep="\n")
@@ -112,8 +122,11 @@ def main(arguments: list[str] | None = None) -> None:
         made.error("name an experiment, or give --list")
     elif args.experiment in BENCHMARKS:
         measure_parts(args)
+    elif args.experiment == ANOMALY:
+        wanted = anomaly.settings(**some)
+        one = partial(anomaly.run, folder=args.data_dir)
+        resume(one, list(wanted), lambda setting: args.out or anomaly.file_of(setting), args.jobs)
     else:
-        some = {"data": args.data, "methods": args.methods, "seeds": args.seeds}
         wanted = settings(args.experiment, **some, minutes=args.minutes, device=args.device)
         one = partial(run, folder=args.data_dir, pictures=args.pictures)
         resume(one, list(wanted), lambda setting: args.out or file_of(setting), args.jobs)

@@ -1,4 +1,4 @@
-"""BiGAN and ALI as a scikit-learn transformer."""
+"""BiGAN and ALI as a scikit-learn transformer and an outlier detector."""
 
 from importlib.metadata import version
 
@@ -7,10 +7,12 @@ from sklearn_bigan._display.latent_map import LatentMapDisplay
 from sklearn_bigan._display.reconstruction import ReconstructionDisplay
 from sklearn_bigan._display.samples import SampleDisplay
 from sklearn_bigan._display.training import TrainingDisplay
+from sklearn_bigan._outlier import BiGANOutlierDetector
 from sklearn_bigan._transformer import BiGANTransformer, load
 
 __version__ = version("sklearn_bigan")
 __all__ = [
+    "BiGANOutlierDetector",
     "BiGANTransformer",
     "InterpolationDisplay",
     "LatentMapDisplay",

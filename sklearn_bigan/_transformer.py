@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from sklearn_bigan import _parameters as parameters
+from sklearn_bigan._anomaly import egbad
 from sklearn_bigan._data.rows import check_kind, dense, extremes
 from sklearn_bigan._data.statistics import ColumnStatistics
 from sklearn_bigan._files.content import Content
@@ -45,9 +46,6 @@ from sklearn_bigan._training.tasks import CallbackSupportMixin, EpochTasks, with
 from sklearn_bigan.networks.bigan import ModelSpec
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
 from sklearn_bigan.networks.priors import MixturePrior
-
-# Weight of the discriminator's term in EGBAD's anomaly score.
-EGBAD_WEIGHT = 0.1
 
 # A new row may lie outside the range of a bounded output activation by this share of it, as test
 # rows behind a MinMaxScaler do. Beyond, a step of the preprocessing is probably missing.
@@ -922,16 +920,8 @@ class BiGANTransformer(
             Higher is more normal; at most 0.
         """
         X = self._rows(X)
-        used, discriminator = self.net_.module_.averaged, self.net_.module_.discriminator
-
-        def anomaly(x: Tensor) -> Tensor:
-            z_hat = used.encoder(x)
-            x_hat = used.generator(z_hat)
-            gap = discriminator.features((x, z_hat)) - discriminator.features((x_hat, z_hat))
-            reconstruction, matching = (x - x_hat).abs().sum(1), gap.abs().sum(1)
-            return -((1 - EGBAD_WEIGHT) * reconstruction + EGBAD_WEIGHT * matching).unsqueeze(1)
-
-        return self.net_.map_rows(anomaly, X).ravel()
+        bigan = self.net_.module_
+        return self.net_.map_rows(lambda x: -egbad(bigan, x).unsqueeze(1), X).ravel()
 
     # What the fitted estimator tells about itself.
 

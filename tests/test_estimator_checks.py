@@ -4,7 +4,7 @@ from factories import METHODS
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 from torch import nn
 
-from sklearn_bigan import BiGANTransformer
+from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer
 from sklearn_bigan.networks import dcgan
 
 
@@ -71,6 +71,7 @@ ESTIMATORS = [
     BiGANTransformer(n_neighbors=0, **FEW),
     BiGANTransformer(network={"encoder": Body}, **FEW),
     BiGANTransformer(network=CONVOLUTIONAL, **FEW),
+    BiGANOutlierDetector(BiGANTransformer(**FEW)),
 ]
 
 

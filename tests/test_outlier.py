@@ -1,0 +1,242 @@
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from factories import small
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer
+from sklearn_bigan._anomaly import HiddenDistance, robust_units
+
+NETWORKS = {"hidden_layer_sizes": (32,), "max_epochs": 30, "random_state": 0}
+
+
+def detector(**parameters) -> BiGANOutlierDetector:
+    given = {"transformer": BiGANTransformer(3, **NETWORKS), "random_state": 0} | parameters
+    return BiGANOutlierDetector(**given)
+
+
+def correlated(n_rows: int, seed: int = 0) -> np.ndarray:
+    """Rows whose columns are two hidden quantities in six mixtures, with some noise."""
+    random = np.random.default_rng(seed)
+    mixed = random.normal(size=(n_rows, 2)) @ np.random.default_rng(0).normal(size=(2, 6))
+    return mixed + 0.1 * random.normal(size=(n_rows, 6))
+
+
+def shuffled(n_rows: int, seed: int = 1) -> np.ndarray:
+    """Rows with the same columns, which do not go together."""
+    random = np.random.default_rng(seed)
+    return np.column_stack([random.permutation(column) for column in correlated(n_rows, seed).T])
+
+
+@pytest.fixture(scope="module")
+def contaminated() -> tuple[np.ndarray, np.ndarray]:
+    return np.vstack([correlated(400), shuffled(40)]), np.repeat([0, 1], [400, 40])
+
+
+@pytest.fixture(scope="module")
+def trained(contaminated) -> BiGANOutlierDetector:
+    return detector().fit(contaminated[0])
+
+
+def test_rows_whose_columns_do_not_go_together_are_found_among_the_training_rows(
+    trained, contaminated
+):
+    X, is_odd = contaminated
+    assert roc_auc_score(is_odd, -trained.score_samples(X)) > 0.9
+
+
+def test_new_rows_are_judged_by_normal_ones():
+    of_normal = detector(trim=0).fit(correlated(400))
+    assert np.mean(of_normal.predict(correlated(400, seed=2)) == 1) > 0.9
+    assert np.mean(of_normal.predict(shuffled(400)) == -1) > 0.7
+
+
+@pytest.mark.parametrize(("trim", "n_trained"), [(0, 440), (0.25, 330), (0.35, 286)])
+def test_the_networks_are_trained_on_the_rows_that_are_not_trimmed(contaminated, trim, n_trained):
+    fitted = detector(trim=trim).fit(contaminated[0])
+    assert fitted.transformer_.n_samples_seen_ == n_trained
+
+
+def test_most_of_the_outliers_are_trimmed(contaminated):
+    X = contaminated[0].copy()
+    X[400:] *= 5
+    kept = detector()._trained_on(X, seed=0)
+    assert len(kept) == 286
+    assert np.sum(kept >= 400) <= 4
+
+
+def test_two_rows_are_left_to_train_on():
+    assert detector(trim=0.49).fit(correlated(3)).transformer_.n_samples_seen_ == 2
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_the_contamination_is_the_share_of_training_rows_that_are_outliers(contaminated, share):
+    X, _ = contaminated
+    labels = detector(contamination=share).fit_predict(X)
+    assert set(labels) == {-1, 1}
+    assert np.mean(labels == -1) == pytest.approx(share, abs=1 / len(X))
+
+
+def test_the_threshold_is_tukeys_fence_unless_a_share_is_given(trained, contaminated):
+    scores = trained.score_samples(contaminated[0])
+    low, high = np.percentile(scores, (25, 75))
+    assert trained.offset_ == pytest.approx(low - 1.5 * (high - low))
+
+
+def test_the_sign_of_the_decision_is_the_prediction(trained, contaminated):
+    X, _ = contaminated
+    decision = trained.decision_function(X)
+    np.testing.assert_array_equal(trained.predict(X), np.where(decision < 0, -1, 1))
+    np.testing.assert_array_equal(decision, trained.score_samples(X) - trained.offset_)
+
+
+def test_a_row_is_scored_alike_alone_and_among_others(trained, contaminated):
+    X, _ = contaminated
+    alone = np.concatenate([trained.score_samples(X[i : i + 1]) for i in range(20)])
+    np.testing.assert_array_equal(alone, trained.score_samples(X)[:20])
+
+
+def test_unit_and_origin_of_the_table_do_not_matter(contaminated):
+    X, _ = contaminated
+    other = X * 1024 + np.arange(6)
+    labels = detector(contamination=0.1).fit_predict(X)
+    assert np.mean(detector(contamination=0.1).fit_predict(other) == labels) > 0.97
+
+
+def test_egbads_score_orders_rows_as_the_transformers_score_does(contaminated):
+    X, _ = contaminated
+    fitted = detector(distance="egbad").fit(X)
+    by_transformer = fitted.transformer_.score_samples(X)
+    order = np.argsort(by_transformer)
+    assert (np.diff(fitted.score_samples(X)[order]) >= -1e-5).all()
+
+
+def test_the_hidden_distance_is_mahalanobis_with_ledoit_and_wolfs_covariance(small_digits):
+    from sklearn.covariance import LedoitWolf
+
+    net = small(features="hidden", hidden_layer_sizes=(8,)).fit(small_digits).net_
+    distance = HiddenDistance.fit(net, small_digits)
+    hidden = net.map_rows(
+        lambda x: net.module_.averaged.encoder.features(x, "hidden"), small_digits
+    ).astype(np.float64)
+    found = net.map_rows(lambda x: distance(net.module_, x).unsqueeze(1), small_digits).ravel()
+    expected = np.sqrt(LedoitWolf().fit(hidden).mahalanobis(hidden))
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_images_are_scored_by_hidden_features_and_tables_by_all_distances(small_digits):
+    of_images = BiGANOutlierDetector(small(image_shape=(8, 8))).fit(small_digits)
+    assert [type(one) for one in of_images._score.distances] == [HiddenDistance]
+    assert len(BiGANOutlierDetector(small()).fit(small_digits)._score.distances) == 3
+
+
+@pytest.mark.parametrize("column", range(6))
+def test_the_column_that_was_spoiled_explains_the_row(trained, column):
+    X = correlated(50, seed=3)
+    X[:, column] += 8 * X[:, column].std()
+    gains = trained.explain(X)
+    assert gains.shape == X.shape
+    assert np.mean(gains.argmax(axis=1) == column) >= 0.9
+
+
+def test_a_gain_is_what_the_median_in_place_of_the_value_would_change(trained, contaminated):
+    X, _ = contaminated
+    row = X[405:406]
+    replaced = np.repeat(row, 6, axis=0)
+    np.fill_diagonal(replaced, trained._median)
+    expected = trained.score_samples(replaced) - trained.score_samples(row)
+    np.testing.assert_array_equal(trained.explain(row)[0], expected)
+
+
+def test_wide_rows_are_explained_in_parts(trained, contaminated, monkeypatch):
+    X = contaminated[0][:3]
+    expected = trained.explain(X)
+    monkeypatch.setattr("sklearn_bigan._outlier.chunk_rows", lambda n_columns: 4)
+    np.testing.assert_array_equal(trained.explain(X), expected)
+
+
+def test_the_given_transformer_stays_as_it_is(contaminated):
+    bigan = BiGANTransformer(3, **NETWORKS)
+    fitted = BiGANOutlierDetector(bigan).fit(contaminated[0])
+    assert not hasattr(bigan, "net_")
+    assert fitted.transformer_ is not bigan
+    assert fitted.transformer_.n_components == 3
+
+
+def test_without_a_transformer_the_seed_is_the_detectors(contaminated, monkeypatch):
+    monkeypatch.setattr("sklearn_bigan._parameters.default_n_updates", lambda *_, **__: 10)
+    X, _ = contaminated
+    one, same, other = (BiGANOutlierDetector(random_state=seed).fit(X) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.score_samples(X), same.score_samples(X))
+    assert (one.score_samples(X) != other.score_samples(X)).any()
+
+
+def test_a_pickle_and_a_clone_are_what_they_should_be(trained, contaminated):
+    X, _ = contaminated
+    loaded = pickle.loads(pickle.dumps(trained))
+    np.testing.assert_array_equal(loaded.decision_function(X), trained.decision_function(X))
+    np.testing.assert_array_equal(loaded.explain(X[:2]), trained.explain(X[:2]))
+    again = clone(trained).fit(X)
+    np.testing.assert_array_equal(again.decision_function(X), trained.decision_function(X))
+
+
+def test_a_grid_search_with_a_scorer_chooses_among_detectors_in_a_pipeline(contaminated):
+    order = np.random.default_rng(0).permutation(len(contaminated[0]))
+    X, is_odd = (part[order] for part in contaminated)
+    pipe = make_pipeline(StandardScaler(), detector())
+    grid = {"biganoutlierdetector__transformer__n_components": [1, 3]}
+    search = GridSearchCV(pipe, grid, scoring="roc_auc", cv=2, error_score="raise")
+    search.fit(X, 1 - is_odd)
+    assert search.best_score_ > 0.8
+    assert set(search.predict(X)) == {-1, 1}
+
+
+def test_data_frames_keep_their_names(contaminated):
+    X = pd.DataFrame(contaminated[0], columns=list("abcdef"))
+    fitted = detector().fit(X)
+    assert list(fitted.feature_names_in_) == list("abcdef")
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(X[list("fedcba")])
+
+
+@pytest.mark.parametrize("n_distinct", [1, 2])
+def test_rows_that_are_nearly_all_equal_get_finite_scores(n_distinct):
+    X = np.repeat(np.arange(n_distinct)[:, None], [40 // n_distinct] * n_distinct, axis=0)
+    X = np.repeat(X, 4, axis=1).astype(float)
+    with warnings.catch_warnings(record=True):
+        fitted = detector().fit(X)
+    assert np.isfinite(fitted.score_samples(X)).all()
+    assert (fitted.predict(X) == 1).all()
+
+
+def test_columns_that_hardly_vary_have_a_spread_above_zero():
+    x = np.zeros((10, 3), np.float32)
+    x[0, 1] = 5
+    x[:, 2] = np.arange(10)
+    center, spread = robust_units(x)
+    np.testing.assert_allclose(center, [0, 0, 4.5])
+    np.testing.assert_allclose(spread, [1, 1.5, 4.5 / 1.349], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        ({"trim": 0.5}, r"'trim' parameter .* must be a float in the range \[0.0, 0.5\)"),
+        ({"trim": -0.1}, "'trim' parameter"),
+        ({"contamination": 0.0}, "'contamination' parameter"),
+        ({"contamination": 0.6}, r"'contamination' parameter .* \(0.0, 0.5\]"),
+        ({"contamination": "some"}, "'contamination' parameter"),
+        ({"distance": "alad"}, "'distance' parameter .* 'combined'"),
+        ({"transformer": StandardScaler()}, "'transformer' parameter .*BiGANTransformer"),
+    ],
+)
+def test_a_parameter_out_of_range_is_named_with_the_rule(parameters, rule, contaminated):
+    with pytest.raises(ValueError, match=rule):
+        detector(**parameters).fit(contaminated[0])
