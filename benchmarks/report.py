@@ -20,6 +20,7 @@ from typing import Any
 
 from experiments import EXPERIMENTS
 from lines import HERE, RESULTS, Line, read
+from quality import anomaly
 from quality.data import IMAGES, MULTICLASS, TABLES
 from quality.methods import METHODS, learning_rate
 from run import listed
@@ -150,6 +151,34 @@ def images(results: Path) -> str:
     figures |= {n.replace("_", " "): get(n) for n in ("peak_reconstructions", "peak_samples")}
     figures |= {"updates": get("updates")}
     return table(lines, BY_DATA | {"method": method}, figures)
+
+
+def outliers(protocol: str, results: Path) -> str:
+    """Return the ROC AUC of every detector on every table, and the mean over the tables."""
+    names = anomaly.TABLES
+    runs: dict[str, dict[str, dict[int, Line]]] = {}
+    for line in found(results, "anomaly_tables.jsonl"):
+        if line["protocol"] == protocol:
+            cells = runs.setdefault(line["method"], {})
+            cells.setdefault(line["data"], {})[line["seed"]] = line
+    rows = [["detector", *names, "mean", "seconds", "seeds"]]
+    for name in anomaly.METHODS:
+        tables = [runs.get(name, {}).get(data, {}) for data in names]
+        seeds = sorted(set.intersection(*map(set, tables)))
+        if not seeds:
+            continue
+        means = [statistics.mean(t[seed]["roc_auc"] for t in tables) for seed in seeds]
+        medians = [statistics.median(t[seed]["roc_auc"] for seed in seeds) for t in tables]
+        seconds = statistics.median(line["seconds"] for t in tables for line in t.values())
+        figures = [*(f"{value:.3f}" for value in medians), cell(means), f"{seconds:.1f}"]
+        rows.append([name, *figures, str(len(seeds))])
+    return markdown(rows)
+
+
+def images_of_one_class(names: tuple[str, ...], results: Path) -> str:
+    """Return how well detectors tell one class of images from the others."""
+    lines = found(results, *(f"anomaly_{name}.jsonl" for name in anomaly.IMAGES))
+    return table(lines, BY_DATA | {"detector": get("method")}, {n: get(n) for n in names})
 
 
 def simple(
@@ -394,6 +423,14 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
         {"100 labels": get("linear_100", "z")} | {n: get(f"{n}_score") for n in SCORES},
     ),
     "length": partial(codes, "length", {"max_epochs": get("max_epochs")}),
+    **{f"anomaly_{name}": partial(outliers, name) for name in anomaly.PROTOCOLS},
+    "anomaly_kdd": partial(
+        simple,
+        "anomaly_kdd",
+        {"detector": get("method")},
+        {n: get(n) for n in ("precision", "recall", "f1", "roc_auc", "seconds")},
+    ),
+    "anomaly_images": partial(images_of_one_class, ("roc_auc", "average_precision", "seconds")),
     "roofline": partial(roofline, ""),
     "roofline_compiled": partial(roofline, ", compiled"),
     **{f"peers_{shape}": partial(peers, shape) for shape in ("small", "table", "images")},

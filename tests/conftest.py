@@ -20,9 +20,10 @@ collect_ignore = ["pretend_device.py", "on_device.py"]
 # CI, and hardly on other packages.
 TORCH_ALONE = {
     *("test_adversarial", "test_augmentation", "test_averaging", "test_batches"),
-    *("test_compiling", "test_cuda_graphs", "test_distributed", "test_image_networks"),
-    *("test_images", "test_networks", "test_out_of_memory"),
-    *("test_precision", "test_priors", "test_reference", "test_terms"),
+    *("test_checkpoint", "test_compiling", "test_cuda_graphs", "test_determinism"),
+    *("test_devices", "test_diagnostics", "test_distributed", "test_image_networks"),
+    *("test_images", "test_networks", "test_numerics", "test_out_of_memory"),
+    *("test_precision", "test_priors", "test_reference", "test_reproducibility", "test_terms"),
 }
 
 

@@ -53,6 +53,33 @@ def test_a_run_of_rivals_has_accuracies_and_times(module, tmp_path, capsys, meth
     assert ("training_seconds" in line) == (method == "label_spreading")
 
 
+@pytest.mark.parametrize("method", ["default", "isolation_forest", "local_outlier_factor"])
+def test_a_detector_of_one_class_of_digits_finds_the_others(
+    module, tmp_path, capsys, monkeypatch, method
+):
+    monkeypatch.setitem(module("quality.anomaly").IMAGE_EPOCHS, "digits", 5)
+    path = tmp_path / "lines.jsonl"
+    command = ["anomaly", "--data", "digits_0", "--methods", method, "--seeds", "0"]
+    module("run").main([*command, "--out", str(path)])
+    (line,) = module("lines").read(path)
+    assert line["roc_auc"] > 0.9
+    assert 0 < line["average_precision"] <= 1
+    assert line["rows"] < 178 < 540 == line["scored"]
+
+
+def test_the_protocols_of_outliers_differ_in_what_is_fitted_to(module, tmp_path):
+    X = np.vstack([noise(3000), noise(100, center=9)])
+    y = np.repeat([0, 1], [3000, 100])
+    np.savez(tmp_path / "tabular_anomaly.npz", cardio__X=X, cardio__y=y)
+    load_rows = module("quality.anomaly").load_rows
+    fitted, scored, is_odd = load_rows("cardio", "contaminated", 0, tmp_path)
+    assert scored is fitted
+    assert is_odd.sum() == 65  # of 2000, as of the table
+    normal, others, is_odd = load_rows("cardio", "novelty", 0, tmp_path)
+    assert normal.max() < 9
+    assert (len(normal), len(others), is_odd.sum()) == (967, 1033, 65)
+
+
 @pytest.mark.parametrize("method", ["pca", "default", "neighbor_autoencoder", "latent_regression"])
 def test_a_run_appends_one_line_and_is_not_repeated(module, tmp_path, capsys, method):
     path = tmp_path / "lines.jsonl"

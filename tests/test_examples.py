@@ -73,6 +73,11 @@ def test_the_example_of_a_table_draws_a_map_and_the_training(out, capsys):
     assert "accuracy: 0." in capsys.readouterr().out
 
 
+def test_the_example_of_outliers_finds_them_and_draws_reasons(out, capsys):
+    assert out("plot_outliers") == ["outliers.png"]
+    assert capsys.readouterr().out.count("ROC AUC: 0.") == 2
+
+
 def test_the_example_of_trainings_draws_a_healthy_one_and_three_others(out, capsys):
     assert len(out("plot_training")) == 4
     assert capsys.readouterr().out.count("R^2") == 3

@@ -143,7 +143,7 @@ def run(setting: Line, folder: Path) -> Line:
     start = time.process_time()
     score = METHODS[setting["method"]](X, seed, epochs)
     fitted = time.process_time() - start
-    scores = np.asarray(score(rows), dtype=np.float64)
+    scores = np.nan_to_num(np.asarray(score(rows), dtype=np.float64))  # PyOD's PCA returns infinity
     figures: Line = {
         "roc_auc": round(float(roc_auc_score(is_odd, scores)), 4),
         "average_precision": round(float(average_precision_score(is_odd, scores)), 4),
