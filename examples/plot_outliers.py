@@ -2,8 +2,8 @@
 Outliers: from rows to a threshold to reasons
 =============================================
 
-Measurements of benign tumours with a few malignant ones among them. A detector is fitted to all rows
-without labels, finds the odd ones, and says which measurements make them odd.
+Measurements of benign tumours with a few malignant ones among them. A detector is fitted to all
+rows without labels, finds the odd ones, and says which measurements make them odd.
 
     python examples/plot_outliers.py
 """
@@ -24,7 +24,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import RobustScaler
 
-from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer
+from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer, OutlierDisplay
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--out", type=Path, help="save the picture here; default: show it")
@@ -65,17 +65,15 @@ print(f"{tenth.sum()} rows are the oddest tenth, {is_malignant[tenth].sum()} of 
 # -------
 # What the score would gain if a measurement were at its median, for the oddest malignant tumour.
 
-oddest = np.flatnonzero(is_malignant)[detector.score_samples(X[is_malignant]).argmin()]
-gains = detector.explain(X[[oddest]])[0]
-most = gains.argsort()[-8:]
-figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
-ax.barh(table.data.columns[most], gains[most])
-ax.set(title="What makes the oddest malignant tumour odd", xlabel="gain of the score at the median")
+oddest = np.flatnonzero(is_malignant)[scores[is_malignant].argmin()]
+display = OutlierDisplay.from_estimator(
+    detector, X[[oddest]], feature_names=list(table.data.columns)
+)
 
 # %%
 
 if args.out:
     args.out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out / "outliers.png", dpi=150)
+    display.figure_.savefig(args.out / "outliers.png", dpi=150)
 else:
     plt.show()

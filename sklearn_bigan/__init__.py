@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from sklearn_bigan._display.interpolation import InterpolationDisplay
 from sklearn_bigan._display.latent_map import LatentMapDisplay
+from sklearn_bigan._display.outlier import OutlierDisplay
 from sklearn_bigan._display.reconstruction import ReconstructionDisplay
 from sklearn_bigan._display.samples import SampleDisplay
 from sklearn_bigan._display.training import TrainingDisplay
@@ -16,6 +17,7 @@ __all__ = [
     "BiGANTransformer",
     "InterpolationDisplay",
     "LatentMapDisplay",
+    "OutlierDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
     "TrainingDisplay",

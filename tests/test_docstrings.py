@@ -4,13 +4,17 @@ import re
 import pytest
 
 import sklearn_bigan
-from sklearn_bigan import BiGANTransformer, load, metrics
+from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer, load, metrics
 from sklearn_bigan.onnx import register_converter
 
 METHODS = {
     name: method
     for name, method in inspect.getmembers(BiGANTransformer, inspect.isroutine)
     if not name.startswith("_") and method.__module__.startswith("sklearn_bigan")
+}
+DETECTOR_METHODS = {
+    f"BiGANOutlierDetector.{name}": getattr(BiGANOutlierDetector, name)
+    for name in ("fit", "score_samples", "decision_function", "predict", "explain")
 }
 FUNCTIONS = {"load": load, **{name: getattr(metrics, name) for name in metrics.__all__}}
 DISPLAYS = {
@@ -23,9 +27,11 @@ DISPLAY_METHODS = {
 }
 DOCUMENTED = {
     "BiGANTransformer": BiGANTransformer,
+    "BiGANOutlierDetector": BiGANOutlierDetector,
     "register_converter": register_converter,
     **FUNCTIONS,
     **METHODS,
+    **DETECTOR_METHODS,
     **DISPLAYS,
     **DISPLAY_METHODS,
 }
@@ -71,7 +77,7 @@ def test_parameters_are_documented_in_order_with_their_defaults(documented):
             assert eval(found[1]) == parameter.default, name
 
 
-RETURNING = {**FUNCTIONS, **METHODS, **DISPLAY_METHODS}
+RETURNING = {**FUNCTIONS, **METHODS, **DETECTOR_METHODS, **DISPLAY_METHODS}
 
 
 @pytest.mark.parametrize("method", RETURNING.values(), ids=RETURNING)
@@ -103,3 +109,13 @@ def test_every_fitted_attribute_is_documented(small_digits):
     public = {name for name in dir(fitted) if name.endswith("_") and not name.startswith("_")}
     documented = set(entries(sections(BiGANTransformer)["Attributes"]))
     assert public == documented - {"feature_names_in_"}
+
+
+def test_every_attribute_of_the_detector_is_documented(small_digits):
+    bigan = BiGANTransformer(max_epochs=1)
+    fitted = BiGANOutlierDetector(bigan).fit(small_digits)
+    public = {name for name in vars(fitted) if name.endswith("_") and not name.startswith("_")}
+    found = sections(BiGANOutlierDetector)
+    assert public == set(entries(found["Attributes"])) - {"feature_names_in_"}
+    assert ">>>" in found["Examples"]
+    assert "1802.06222" in found["References"]

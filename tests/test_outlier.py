@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer
+from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer, OutlierDisplay
 from sklearn_bigan._anomaly import HiddenDistance, robust_units
 
 NETWORKS = {"hidden_layer_sizes": (32,), "max_epochs": 30, "random_state": 0}
@@ -233,10 +233,53 @@ def test_columns_that_hardly_vary_have_a_spread_above_zero():
         ({"contamination": 0.0}, "'contamination' parameter"),
         ({"contamination": 0.6}, r"'contamination' parameter .* \(0.0, 0.5\]"),
         ({"contamination": "some"}, "'contamination' parameter"),
-        ({"distance": "alad"}, "'distance' parameter .* 'combined'"),
+        ({"distance": "alad"}, "'distance' parameter of BiGANOutlierDetector must be a str"),
         ({"transformer": StandardScaler()}, "'transformer' parameter .*BiGANTransformer"),
     ],
 )
 def test_a_parameter_out_of_range_is_named_with_the_rule(parameters, rule, contaminated):
     with pytest.raises(ValueError, match=rule):
         detector(**parameters).fit(contaminated[0])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_display_draws_the_columns_with_the_largest_gains_first(trained, contaminated):
+    row = contaminated[0][405:406]
+    display = OutlierDisplay.from_estimator(trained, row, n_columns=3)
+    gains = trained.explain(row)[0]
+    order = np.argsort(-gains)[:3]
+    np.testing.assert_array_equal(display.gains, gains[order])
+    np.testing.assert_array_equal(display.values, row[0, order])
+    assert display.names == [f"x{i}" for i in order]
+    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert labels == [f"x{i} = {row[0, i]:.4g}" for i in order]
+    assert [bar.get_width() for bar in display.ax_.patches] == list(display.gains)
+    again = OutlierDisplay(display.gains, display.names, display.values).plot(display.ax_)
+    assert again.ax_ is display.ax_
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_display_takes_names_from_a_data_frame_or_from_the_caller(contaminated):
+    X = pd.DataFrame(contaminated[0], columns=list("abcdef"))
+    fitted = detector().fit(X)
+    assert set(OutlierDisplay.from_estimator(fitted, X[:1]).names) == set("abcdef")
+    given = OutlierDisplay.from_estimator(fitted, X[:1], feature_names=list("uvwxyz"))
+    assert set(given.names) == set("uvwxyz")
+
+
+@pytest.mark.parametrize(
+    ("rows", "parameters", "rule"),
+    [
+        (2, {}, r"one row, such as X\[\[0\]\]. Got 2 rows"),
+        (1, {"n_columns": 0}, r"'n_columns' parameter must be an int in the range \[1"),
+        (1, {"feature_names": ["a"]}, "a name for each of the 6 columns. Got 1"),
+    ],
+)
+def test_the_display_says_what_is_wrong(trained, contaminated, rows, parameters, rule):
+    with pytest.raises(ValueError, match=rule):
+        OutlierDisplay.from_estimator(trained, contaminated[0][:rows], **parameters)
+
+
+def test_the_display_needs_axes_of_matplotlib(trained, contaminated):
+    with pytest.raises(TypeError, match="'ax' parameter must be None or a matplotlib Axes"):
+        OutlierDisplay.from_estimator(trained, contaminated[0][:1], ax=3)
