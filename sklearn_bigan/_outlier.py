@@ -34,9 +34,8 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
 
     `fit` leaves out the rows that an isolation forest finds least normal, trains a
     `BiGANTransformer` on the others, and measures how far rows are from what it has learned.
-    Autoencoding networks learn to reproduce outliers that they are trained on; leaving out a fifth
-    of the rows first raises the mean ROC AUC of the networks' own scores by .03 to .11 on nine
-    tables (see the user guide, which also says when another detector is the better choice).
+    Networks that reconstruct learn outliers by heart, too, if they are trained on them. The user
+    guide has the figures, and says when another detector is the better choice.
 
     Parameters
     ----------
@@ -78,8 +77,10 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
 
     Notes
     -----
-    X may hold outliers, as rows of an audit do, or be normal, as in novelty detection: then `trim`
-    is 0, and `predict` is asked about new rows.
+    For outlier detection X holds outliers, and `fit_predict` or the scores of X say which rows they
+    are. For novelty detection X holds normal rows only: set ``trim=0``, and ask about new rows.
+    Both are done by the same methods, on training rows and on new ones. Scale columns of different
+    units first, as for `BiGANTransformer`.
 
     References
     ----------
@@ -145,6 +146,14 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         ValueError
             If a parameter or X is out of range, or if training diverges.
         """
+        # Everything happens on a copy: a failure, Ctrl-C included, changes nothing.
+        trial = object.__new__(type(self))
+        trial.__dict__.update(vars(self))
+        trial._fit(X)
+        self.__dict__ = trial.__dict__
+        return self
+
+    def _fit(self, X: Any) -> None:
         check_kind(X)
         X = validate_data(self, X, ensure_min_samples=2)
         seed = draw_seed(self.random_state)
@@ -162,7 +171,6 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
             self._median = np.median(normal, axis=0)
             self._score = AnomalyScore.fit(net, DISTANCES_OF[kind], normal, seed)
             self.offset_ = self._threshold(self._score_samples(X))
-        return self
 
     def _trained_on(self, X: np.ndarray, seed: int) -> np.ndarray:
         """Return which rows the networks are trained on: at least two."""

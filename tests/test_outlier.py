@@ -4,7 +4,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from factories import small
+from factories import raises_in_step, small
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
@@ -168,6 +168,16 @@ def test_the_given_transformer_stays_as_it_is(contaminated):
     assert not hasattr(bigan, "net_")
     assert fitted.transformer_ is not bigan
     assert fitted.transformer_.n_components == 3
+
+
+def test_a_fit_that_fails_leaves_the_detector_as_it_was(contaminated):
+    X, _ = contaminated
+    fitted = detector().fit(X)
+    expected = fitted.decision_function(X)
+    fitted.set_params(transformer__callbacks=[raises_in_step(3, RuntimeError)])
+    with pytest.raises(RuntimeError):
+        fitted.fit(X[:, :3])
+    np.testing.assert_array_equal(fitted.decision_function(X), expected)
 
 
 def test_without_a_transformer_the_seed_is_the_detectors(contaminated, monkeypatch):
