@@ -175,6 +175,12 @@ def outliers(protocol: str, results: Path) -> str:
     return markdown(rows)
 
 
+def spoiled(results: Path) -> str:
+    """Return how often the spoiled column of a row is named first."""
+    lines = [line for line in found(results, "anomaly_tables.jsonl") if "named_first" in line]
+    return table(lines, BY_DATA, {"named first": get("named_first")})
+
+
 def images_of_one_class(names: tuple[str, ...], results: Path) -> str:
     """Return how well detectors tell one class of images from the others."""
     lines = found(results, *(f"anomaly_{name}.jsonl" for name in anomaly.IMAGES))
@@ -423,7 +429,8 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
         {"100 labels": get("linear_100", "z")} | {n: get(f"{n}_score") for n in SCORES},
     ),
     "length": partial(codes, "length", {"max_epochs": get("max_epochs")}),
-    **{f"anomaly_{name}": partial(outliers, name) for name in anomaly.PROTOCOLS},
+    **{f"anomaly_{name}": partial(outliers, name) for name in anomaly.PROTOCOLS[:2]},
+    "anomaly_spoiled": spoiled,
     "anomaly_kdd": partial(
         simple,
         "anomaly_kdd",

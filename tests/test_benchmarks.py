@@ -67,6 +67,14 @@ def test_a_detector_of_one_class_of_digits_finds_the_others(
     assert line["rows"] < 178 < 540 == line["scored"]
 
 
+def test_a_spoiled_column_is_named_first(module):
+    anomaly = module("quality.anomaly")
+    settings = list(anomaly.settings(data=["cardio"], seeds=[0]))
+    assert [s["method"] for s in settings if s["protocol"] == "spoiled"] == ["default"]
+    X = noise(300)
+    assert anomaly.named_first((X - X.mean(0)) / X.std(0), np.zeros(300), 0) > 0.9
+
+
 def test_the_protocols_of_outliers_differ_in_what_is_fitted_to(module, tmp_path):
     X = np.vstack([noise(3000), noise(100, center=9)])
     y = np.repeat([0, 1], [3000, 100])
