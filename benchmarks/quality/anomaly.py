@@ -94,6 +94,8 @@ def of_pyod(module: str, name: str, X: np.ndarray, seed: int, epochs: int | None
     np.random.seed(seed)  # noqa: NPY002 - as PyOD draws
     make = getattr(import_module(f"pyod.models.{module}"), name)
     known = {"random_state": seed, "n_features": X.shape[1]}
+    if name == "PCA":  # it divides by the variances of all components, which may be 0
+        known["n_components"] = int(np.linalg.matrix_rank(X - X.mean(axis=0)))
     given = {key: value for key, value in known.items() if key in signature(make).parameters}
     fitted = make(**given).fit(X)
     return lambda rows: fitted.decision_scores_ if rows is X else fitted.decision_function(rows)
@@ -158,7 +160,7 @@ def run(setting: Line, folder: Path) -> Line:
     start = time.process_time()
     score = METHODS[setting["method"]](X, seed, epochs)
     fitted = time.process_time() - start
-    scores = np.nan_to_num(np.asarray(score(rows), dtype=np.float64))  # PyOD's PCA returns infinity
+    scores = np.asarray(score(rows), dtype=np.float64)
     figures: Line = {
         "roc_auc": round(float(roc_auc_score(is_odd, scores)), 4),
         "average_precision": round(float(average_precision_score(is_odd, scores)), 4),
