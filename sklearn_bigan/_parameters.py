@@ -105,11 +105,11 @@ LARGE_BATCH_RATE = 2.0
 # three in ten neighbours share a class, and features are worse with them.
 NEIGHBORS = 10
 
-# Weight of the cycle loss. For images it sets pictures against features. Held-out training rows, 450
-# to 632 updates, one seed: Fashion-MNIST with 50, 150 and 500 has R^2 .80, .84 and .86, codes with
-# 100 labels .737, .748 and .756; MNIST with 15 and 50 R^2 .74 and .83, hidden features with 100
-# labels .915 and .903; CIFAR-10 with 15 and 50 R^2 .65 and .72, hidden features with 1000 labels
-# .439 and .433.
+# Weight of the cycle loss. For images it sets pictures against features. Held-out training rows,
+# 450 to 632 updates, one seed: Fashion-MNIST with 50, 150 and 500 has R^2 .80, .84 and .86, codes
+# with 100 labels .737, .748 and .756; MNIST with 15 and 50 R^2 .74 and .83, hidden features with
+# 100 labels .915 and .903; CIFAR-10 with 15 and 50 R^2 .65 and .72, hidden features with 1000
+# labels .439 and .433.
 CYCLE_WEIGHT, IMAGE_CYCLE_WEIGHT = 100.0, 50.0
 
 # Weight of the latent cycle loss, where there is a cycle. On digits and three tables it adds .4 to
