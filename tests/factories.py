@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -19,6 +20,11 @@ SMALL = {
 }
 # The published methods with the settings of the estimator's docstring.
 METHODS = ("auto", "bigan", "ali", "latent_regression", "joint_latent_regression")
+
+
+def not_with_torch_2_6(reason: str) -> pytest.MarkDecorator:
+    """Skip a test with the oldest torch that the package admits."""
+    return pytest.mark.skipif(torch.__version__.startswith("2.6."), reason=reason)
 
 
 def small(**parameters: Any) -> BiGANTransformer:

@@ -64,6 +64,29 @@ class _Units(nn.Module):
         return x.to(self.dtype)
 
 
+class _Affine(nn.Module):
+    """Batch norm in evaluation mode, as a scale and a shift of each channel.
+
+    torch 2.6 cannot export batch norm.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        deviation = torch.sqrt(norm.running_var + norm.eps)
+        weight = torch.ones_like(deviation) if norm.weight is None else norm.weight
+        bias = torch.zeros_like(deviation) if norm.bias is None else norm.bias
+        shape = (-1,) + (1,) * (2 if isinstance(norm, nn.BatchNorm2d) else 0)
+        scale = weight / deviation
+        self.register_buffer("scale", scale.reshape(shape))
+        self.register_buffer("shift", (bias - norm.running_mean * scale).reshape(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.shift
+
+
 class _UnitsToCodes(nn.Module):
     """From X in its own units to what `transform` returns."""
 
@@ -119,6 +142,7 @@ def _model(
     # A copy on the CPU, so that the net stays where it is.
     module = copy.deepcopy(module).cpu().eval()
     with training_settings(), torch.no_grad(), _silence():
+        _fold_batch_norm(module)
         try:
             program = torch.onnx.export(
                 module,
@@ -148,6 +172,14 @@ def _model(
         )
     _remove_traces(model)
     return model
+
+
+def _fold_batch_norm(module: nn.Module) -> None:
+    """Replace batch norm that has running statistics by what it computes with them."""
+    for name, part in list(module.named_modules()):
+        norms = isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d)
+        if norms and part.running_var is not None:
+            module.set_submodule(name, _Affine(part))
 
 
 def _remove_traces(model: Any) -> None:
