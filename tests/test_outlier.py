@@ -134,7 +134,10 @@ def test_the_hidden_distance_is_mahalanobis_with_ledoit_and_wolfs_covariance(sma
 def test_images_are_scored_by_hidden_features_and_tables_by_all_distances(small_digits):
     of_images = BiGANOutlierDetector(small(image_shape=(8, 8))).fit(small_digits)
     assert [type(one) for one in of_images._score.distances] == [HiddenDistance]
-    assert len(BiGANOutlierDetector(small()).fit(small_digits)._score.distances) == 3
+    of_columns = BiGANOutlierDetector(small()).fit(small_digits)
+    assert len(of_columns._score.distances) == 3
+    trained_on = [fitted.transformer_.n_samples_seen_ for fitted in (of_images, of_columns)]
+    assert trained_on == [300, 195]
 
 
 @pytest.mark.parametrize("column", range(6))
@@ -238,7 +241,7 @@ def test_columns_that_hardly_vary_have_a_spread_above_zero():
 @pytest.mark.parametrize(
     ("parameters", "rule"),
     [
-        ({"trim": 0.5}, r"'trim' parameter .* must be a float in the range \[0.0, 0.5\)"),
+        ({"trim": 0.5}, r"'trim' parameter .* a float in the range \[0.0, 0.5\)"),
         ({"trim": -0.1}, "'trim' parameter"),
         ({"contamination": 0.0}, "'contamination' parameter"),
         ({"contamination": 0.6}, r"'contamination' parameter .* \(0.0, 0.5\]"),
