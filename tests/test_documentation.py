@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 import sklearn_bigan
-from sklearn_bigan import BiGANTransformer, _parameters, metrics
+from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer, _parameters, metrics
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {
@@ -84,4 +84,5 @@ def test_every_public_name_is_in_the_reference():
 def test_parameters_that_a_page_sets_exist(page):
     named = set(re.findall(r"`([a-z_]+)=[^`(]*`", PAGES[page]))
     of_others = {"device", "scatter_kwargs", "sparse_output", "nearest", "cluster"}
-    assert named <= set(BiGANTransformer().get_params()) | of_others
+    ours = {*BiGANTransformer().get_params(), *BiGANOutlierDetector().get_params()}
+    assert named <= ours | of_others

@@ -42,7 +42,7 @@ SEEDS = tuple(range(5))
 
 MOST_ROWS = 2000
 KDD_ROWS = 20_000  # of the normal ones, to fit to
-IMAGE_EPOCHS = {"digits": 300, "mnist": 14, "fashion_mnist": 14}  # under three minutes of a core
+IMAGE_EPOCHS = {"digits": 300, "mnist": 12, "fashion_mnist": 12}  # under three minutes of a core
 # Rows with a spoiled value, and how many standard deviations it lies from the mean.
 SPOILED_ROWS, SPOILED_BY = 200, 6.0
 # The share of outliers that the papers' protocol for KDD Cup 99 takes as known.
