@@ -72,7 +72,7 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         The score below which `predict` calls a row an outlier.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, if X is a data frame whose column names are all strings.
 
     See Also

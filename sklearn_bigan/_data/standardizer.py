@@ -70,9 +70,12 @@ class Standardizer:
                 t = np.subtract(x[start : start + n_rows], self.center, dtype=np.float64)
                 t *= self._factor
                 if self.bound is not None:
-                    if (np.abs(t) > FLOAT32_MAX).any():
+                    if t.max() > FLOAT32_MAX or t.min() < -FLOAT32_MAX:
                         raise ValueError(TOO_LARGE)
-                    t /= np.hypot(1, t / self.bound)
+                    root = t / self.bound
+                    root *= root  # below 1e308, as t is below 1e39
+                    root += 1
+                    t /= np.sqrt(root, out=root)
                 out[start : start + n_rows] = t
             return _checked(out, x)
 
