@@ -22,7 +22,8 @@ TORCH_ALONE = {
     *("test_adversarial", "test_augmentation", "test_averaging", "test_batches"),
     *("test_checkpoint", "test_compiling", "test_cuda_graphs", "test_determinism"),
     *("test_devices", "test_diagnostics", "test_distributed", "test_image_networks"),
-    *("test_images", "test_networks", "test_numerics", "test_out_of_memory"),
+    *("test_images", "test_isolation", "test_memory", "test_networks", "test_numerics"),
+    *("test_out_of_memory", "test_own_networks", "test_process_settings"),
     *("test_precision", "test_priors", "test_reference", "test_reproducibility", "test_terms"),
 }
 
