@@ -19,7 +19,7 @@ EGBAD_WEIGHT = 0.1
 # The interquartile range of a normal distribution with standard deviation 1.
 NORMAL_IQR = 1.349
 
-# Distances are fitted to at most this many random rows: more move no estimate and take memory.
+# Distances are fitted to at most this many random rows, which bounds the memory that they take.
 MAX_ROWS = 20_000
 
 # A smaller distance is rounding, and has no logarithm of interest.
@@ -49,8 +49,8 @@ def egbad(bigan: BiGAN, x: Tensor) -> Tensor:
 class ColumnDistance:
     """Sum over columns j of log(1 + |x_j - median_j| / spread_j), without the networks.
 
-    Up to a constant, minus the log-likelihood of independent columns with heavy tails. The spread
-    is the interquartile range in standard deviations.
+    The logarithm keeps a single far value from deciding the sum. The spread is the interquartile
+    range, in standard deviations of a normal distribution.
     """
 
     center: np.ndarray
