@@ -446,6 +446,10 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     "transform": partial(
         grid, "transform", "encoders", "encoder", names=("ratio", "seconds", "floor_seconds")
     ),
+    "transform_guards": partial(
+        *(grid, "transform", "guards", "encoder"),
+        names=("microseconds", "ratio", "seconds", "floor_seconds"),
+    ),
     "transform_onnx": partial(
         grid, "transform", "onnx", "encoder", names=("ratio", "seconds", "floor_seconds")
     ),

@@ -168,6 +168,15 @@ def test_huge_rows_give_finite_results_or_a_clear_error(method, value, activatio
     assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_squashing_follows_its_formula_from_the_smallest_values_to_the_largest(dtype):
+    t = np.array([[s * 10.0**power for s in (-1, 1)] for power in range(-30, 39)], dtype=dtype)
+    bound = np.array([5.0, 12.0])
+    made = Standardizer(np.zeros(2), np.ones(2), bound, minimum=t.min(0), maximum=t.max(0))
+    expected = t / np.hypot(1, t.astype(np.float64) / bound)
+    np.testing.assert_allclose(made.transform(t), expected, rtol=3e-7)
+
+
 @pytest.mark.filterwarnings("ignore:X has values from")
 def test_the_row_that_overflows_is_named_by_its_number(monkeypatch):
     from sklearn_bigan._runtime import inference

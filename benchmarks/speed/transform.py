@@ -1,12 +1,16 @@
 """`transform` over a bare forward pass of the encoder, and its ONNX model over `transform`.
 
-Both of many rows and of one row.
+Both of many rows and of one row. And what the checks of one row, and the settings of the process
+that are fixed meanwhile, take of `transform`.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
+from unittest import mock
 
 import numpy as np
 import torch
@@ -16,7 +20,7 @@ from speed.clock import Figures, beside, seconds
 from speed.steps import noise
 
 ENCODERS = [(64, 256), (784, 512)]  # columns, width
-N_ROWS, CHUNK, CALLS = 100_000, 8192, 500
+N_ROWS, CHUNK, CALLS, SHORT_TURN = 100_000, 8192, 500, 20
 
 
 @torch.inference_mode()
@@ -86,4 +90,40 @@ def onnx(*, device: str, rounds: int = 15) -> Figures:
     return figures
 
 
-PARTS = {"encoders": encoders, "onnx": onnx}
+# What guards `transform`, by module, and what stands for it where there are no guards.
+GUARDS = {
+    "_runtime.inference.InferenceSettings": torch.inference_mode,
+    "_runtime.inference._check_finite": lambda out, start: None,
+    "_data.standardizer._all_finite": lambda x: True,
+    "_transformer.parameters.features": lambda estimator: estimator.features,
+}
+
+
+@contextmanager
+def without_guards() -> Iterator[None]:
+    """Do not fix settings, and check neither parameters nor units nor outputs."""
+    with ExitStack() as stack:
+        for name, stand_in in GUARDS.items():
+            stack.enter_context(mock.patch(f"sklearn_bigan.{name}", stand_in))
+        yield
+
+
+def guards(*, device: str, rounds: int = 400) -> Figures:
+    """Measure `transform` of one row with and without its guards, in short turns."""
+    figures: Figures = {}
+    for name, model, X in models(device):
+        one_row = partial(model.transform, X[:1])
+        guarded, bare = [], []
+        for _ in range(rounds):
+            guarded.append(seconds(one_row, SHORT_TURN, device))
+            with without_guards():
+                bare.append(seconds(one_row, SHORT_TURN, device))
+        figures[name] = beside(guarded, bare) | {
+            "microseconds": round(
+                1e6 * median(x - y for x, y in zip(guarded, bare, strict=True)), 1
+            )
+        }
+    return figures
+
+
+PARTS = {"encoders": encoders, "guards": guards, "onnx": onnx}

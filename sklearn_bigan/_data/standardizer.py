@@ -13,6 +13,8 @@ from sklearn_bigan._data.rows import is_sparse
 # Values converted at a time: half of a typical second-level cache.
 CHUNK_VALUES = 2**15
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+# Values beyond this are squashed to the bound itself; its square does not overflow float32.
+SQUARABLE = 1e15
 FLOAT32_EPS = float(np.finfo(np.float32).eps)
 
 # Largest rounding error that generated values may have by their dtype, as a share of their column's
@@ -48,10 +50,10 @@ class Standardizer:
     def transform(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Bring rows of any numeric dtype, dense or CSR, to the networks' units, float32.
 
-        Arithmetic is done in float64, a few rows at a time: a large offset costs no precision, and
-        the same values have the same bits in any dtype. The result is written to `out`, if given;
-        else it is a new array, or x itself if nothing changes. Raises ValueError if a standardised
-        value overflows float32.
+        Rows are standardised in float64, a few at a time: a large offset costs no precision, and
+        the same values have the same bits in any dtype. They are squashed in float32. The result is
+        written to `out`, if given; else it is a new array, or x itself if nothing changes. Raises
+        ValueError if a standardised value overflows float32.
         """
         if is_sparse(x):
             if out is None:
@@ -67,17 +69,21 @@ class Standardizer:
         n_rows = max(1, CHUNK_VALUES // x.shape[1])
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for start in range(0, len(x), n_rows):
-                t = np.subtract(x[start : start + n_rows], self.center, dtype=np.float64)
-                t *= self._factor
-                if self.bound is not None:
-                    if t.max() > FLOAT32_MAX or t.min() < -FLOAT32_MAX:
-                        raise ValueError(TOO_LARGE)
-                    root = t / self.bound
-                    root *= root  # below 1e308, as t is below 1e39
-                    root += 1
-                    t /= np.sqrt(root, out=root)
-                out[start : start + n_rows] = t
-            return _checked(out, x)
+                rows, t = x[start : start + n_rows], out[start : start + n_rows]
+                standardised = np.subtract(rows, self.center, dtype=np.float64)
+                standardised *= self._factor
+                t[:] = standardised
+                if self.bound is None:
+                    _check_overflow(t, rows)
+                    continue
+                square = self._squared(t)
+                if not _all_finite(square):
+                    _check_overflow(t, rows)
+                    np.clip(t, -SQUARABLE, SQUARABLE, out=t)
+                    square = self._squared(t)
+                square += 1
+                t /= np.sqrt(square, out=square)
+        return out
 
     def of_columns(self, columns: slice) -> "Standardizer":
         """Return what standardises some of the columns, without their extremes."""
@@ -90,6 +96,17 @@ class Standardizer:
     def _factor(self) -> np.ndarray:
         assert self.scale is not None
         return 1 / self.scale
+
+    @cached_property
+    def _bound32(self) -> np.ndarray:
+        assert self.bound is not None
+        return self.bound.astype(np.float32)
+
+    def _squared(self, t: np.ndarray) -> np.ndarray:
+        """Return (t / bound)^2, float32."""
+        square: np.ndarray = t / self._bound32
+        square *= square
+        return square
 
     @cached_property
     def output_dtype(self) -> type[np.floating]:
@@ -129,12 +146,16 @@ def as_float32(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         out = np.empty(x.shape, dtype=np.float32)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         out[:] = x
-        return _checked(out, x)
+        _check_overflow(out, x)
+    return out
 
 
-def _checked(converted: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return the converted rows if none of them overflowed."""
-    finite = math.isfinite(np.add.reduce(converted, axis=None))
-    if not finite and (np.isinf(converted) & np.isfinite(x)).any():
+def _check_overflow(converted: np.ndarray, x: np.ndarray) -> None:
+    """Raise ValueError if a finite value has become infinite in float32."""
+    if not _all_finite(converted) and (np.isinf(converted) & np.isfinite(x)).any():
         raise ValueError(TOO_LARGE)
-    return converted
+
+
+def _all_finite(x: np.ndarray) -> bool:
+    """Return whether all values are finite, and so is their sum, which is quick to compute."""
+    return math.isfinite(np.add.reduce(x, axis=None))

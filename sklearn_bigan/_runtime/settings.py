@@ -117,14 +117,18 @@ class _Shared:
                     restore()
 
 
+# cuDNN's determinism is the one setting that a new process has otherwise.
+_SET_DETERMINISTIC = torch._C._set_cudnn_deterministic
+_OF_NEW_PROCESS: list[Restore] = [partial(_SET_DETERMINISTIC, False)]
+
+
 def _fix_process() -> tuple[None, list[Restore]]:
-    restore: list[Restore] = []
+    before = torch._C._get_cudnn_deterministic()
+    restore: list[Restore] = [partial(_SET_DETERMINISTIC, True)] if before else _OF_NEW_PROCESS
     # One comparison: a loop over settings takes twice as long.
     if [get() for get in _GETTERS] != _VALUES:
-        restore = _fix_all()
-    # The one setting that a new process has otherwise.
-    restore.append(partial(torch._C._set_cudnn_deterministic, torch._C._get_cudnn_deterministic()))
-    torch._C._set_cudnn_deterministic(True)
+        restore = _fix_all() + restore
+    _SET_DETERMINISTIC(True)
     return None, restore
 
 
@@ -175,8 +179,11 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_Fork.in_child)
 
 
+SMALLEST_NORMAL = sys.float_info.min
+
+
 def _flushes_denormals() -> bool:
-    return sys.float_info.min / 2 == 0  # torch has no function that tells
+    return SMALLEST_NORMAL / 2 == 0  # torch has no function that tells
 
 
 def _is_unusual() -> bool:
