@@ -1,16 +1,23 @@
 """Data shared by the tests."""
 
 import importlib
+import os
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from factories import small
 from sklearn.datasets import load_digits
 
 from sklearn_bigan import BiGANTransformer
+
+# Several workers of pytest share the cores: threads of one would wait for those of another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
 
 # For the processes that tests start: the one changes all of torch, the other waits for input.
 collect_ignore = ["pretend_device.py", "on_device.py"]
