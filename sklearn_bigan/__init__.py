@@ -5,6 +5,7 @@ from importlib.metadata import version
 from sklearn_bigan._display.interpolation import InterpolationDisplay
 from sklearn_bigan._display.latent_map import LatentMapDisplay
 from sklearn_bigan._display.outlier import OutlierDisplay
+from sklearn_bigan._display.outlier_images import OutlierImagesDisplay
 from sklearn_bigan._display.reconstruction import ReconstructionDisplay
 from sklearn_bigan._display.samples import SampleDisplay
 from sklearn_bigan._display.training import TrainingDisplay
@@ -18,6 +19,7 @@ __all__ = [
     "InterpolationDisplay",
     "LatentMapDisplay",
     "OutlierDisplay",
+    "OutlierImagesDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
     "TrainingDisplay",

@@ -1,4 +1,4 @@
-"""What tells outliers from other rows: distances of standardised rows, by trained networks."""
+"""What tells outliers from other rows: trained networks' distances, and an isolation forest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,9 +7,11 @@ from typing import Self
 import numpy as np
 import torch
 from sklearn.covariance import LedoitWolf
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from torch import Tensor
 
+from sklearn_bigan._forest import ForestScore
+from sklearn_bigan._runtime.inference import chunk_rows
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import BiGAN
 
@@ -96,25 +98,35 @@ class HiddenDistance:
 
 @dataclass(frozen=True)
 class AnomalyScore:
-    """Mean of the logarithms of distances, each in units of its spread over the training rows."""
+    """Mean of the logarithms of distances, each in units of its spread over the training rows.
+
+    The score of the forest, if there is one, counts as a distance.
+    """
 
     distances: tuple[Distance, ...]
+    forest: ForestScore | None
     center: np.ndarray
     spread: np.ndarray
 
     @classmethod
-    def fit(cls, net: BiGANNet, names: tuple[str, ...], X: np.ndarray, seed: int) -> Self:
+    def fit(
+        cls,
+        net: BiGANNet,
+        names: tuple[str, ...],
+        forest: ForestScore | None,
+        X: np.ndarray,
+        seed: int,
+    ) -> Self:
         """Fit the distances with these names to rows in their own units."""
         if len(X) > MAX_ROWS:
             X = X[np.sort(check_random_state(seed).choice(len(X), MAX_ROWS, replace=False))]
         distances = tuple(DISTANCES[name](net, X) for name in names)
-        logs = net.map_rows(lambda x: log_distances(distances, net.module_, x), X)
-        return cls(distances, *robust_units(logs))
+        return cls(distances, forest, *robust_units(logarithms(distances, forest, net, X)))
 
-    def __call__(self, bigan: BiGAN, x: Tensor) -> Tensor:
-        """Return the score of each standardised row, (batch,); higher is odder."""
-        logs = log_distances(self.distances, bigan, x)
-        return ((logs - on(x, self.center)) / on(x, self.spread)).mean(1)
+    def __call__(self, net: BiGANNet, X: np.ndarray) -> np.ndarray:
+        """Return the score of each row in its own units, (n_samples,), float64; higher is odder."""
+        logs = logarithms(self.distances, self.forest, net, X)
+        return ((logs - self.center) / self.spread).mean(axis=1)
 
 
 DISTANCES: dict[str, Callable[[BiGANNet, np.ndarray], Distance]] = {
@@ -124,10 +136,19 @@ DISTANCES: dict[str, Callable[[BiGANNet, np.ndarray], Distance]] = {
 }
 
 
-def log_distances(distances: tuple[Distance, ...], bigan: BiGAN, x: Tensor) -> Tensor:
-    """Return the logarithms of the distances of each row, (batch, n_distances)."""
-    found = torch.stack([distance(bigan, x) for distance in distances], dim=1)
-    return torch.log(found.clamp_min(LEAST_DISTANCE))
+def logarithms(
+    distances: tuple[Distance, ...], forest: ForestScore | None, net: BiGANNet, X: np.ndarray
+) -> np.ndarray:
+    """Return the logarithms of the distances of each row, (n_samples, n_distances), float64."""
+
+    def of_chunk(x: Tensor) -> Tensor:
+        return torch.stack([distance(net.module_, x) for distance in distances], dim=1)
+
+    found = net.map_rows(of_chunk, X).astype(np.float64)
+    if forest is not None:
+        chunks = gen_batches(len(X), chunk_rows(X.shape[1]))
+        found = np.column_stack([found, np.concatenate([forest(X[cut]) for cut in chunks])])
+    return np.log(np.maximum(found, LEAST_DISTANCE))
 
 
 def robust_units(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

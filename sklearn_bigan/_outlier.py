@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_bigan._anomaly import AnomalyScore
 from sklearn_bigan._data.rows import check_kind
+from sklearn_bigan._forest import ForestScore
 from sklearn_bigan._parameters import draw_seed
 from sklearn_bigan._runtime.inference import chunk_rows
 from sklearn_bigan._runtime.settings import numpy_settings
@@ -49,9 +50,10 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
     distance : {"auto", "combined", "hidden", "egbad"}, default="auto"
         What a row's score is. "hidden" is its Mahalanobis distance in the encoder's hidden
         features. "egbad" is the error of its reconstruction with the distance of the two in the
-        discriminator's features [1]_. "combined" is the mean of both and of the deviation of its
-        columns from their medians, each after the logarithm and in units of its spread. "auto" is
-        "hidden" for images and "combined" for tables.
+        discriminator's features [1]_. "combined" is the mean of both, of the deviation of its
+        columns from their medians and of the score of an isolation forest [2]_, each after the
+        logarithm and in units of its spread. "auto" is "hidden" for images and "combined" for
+        tables.
     trim : "auto" or float, default="auto"
         Share of the rows of X, from 0 to below 0.5, that the networks are not trained on: those
         that an isolation forest finds least normal. "auto" is 0.35 for tables and 0 for images,
@@ -90,6 +92,7 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
     References
     ----------
     .. [1] Zenati et al., "Efficient GAN-Based Anomaly Detection", 2018, arXiv:1802.06222.
+    .. [2] Liu, Ting and Zhou, "Isolation Forest", ICDM 2008.
 
     Examples
     --------
@@ -162,29 +165,30 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         check_kind(X)
         X = validate_data(self, X, ensure_min_samples=2)
         seed = draw_seed(self.random_state)
+        is_table = self.transformer is None or self.transformer.image_shape is None
+        kind = self.distance
+        if kind == "auto":
+            kind = "combined" if is_table else "hidden"
         with numpy_settings():
-            normal = X[self._trained_on(X, seed)]
+            forest = IsolationForest(random_state=seed).fit(X)
+            normal = X[self._trained_on(X, forest, is_table)]
         transformer = BiGANTransformer() if self.transformer is None else clone(self.transformer)
         if transformer.random_state is None:
             transformer.set_params(random_state=seed)
         self.transformer_ = transformer.fit(normal)
         net = self.transformer_.net_
-        kind = self.distance
-        if kind == "auto":
-            kind = "combined" if net.spec.image_shape is None else "hidden"
         with numpy_settings():
             self._median = np.median(normal, axis=0)
-            self._score = AnomalyScore.fit(net, DISTANCES_OF[kind], normal, seed)
+            in_score = ForestScore.of(forest) if kind == "combined" else None
+            self._score = AnomalyScore.fit(net, DISTANCES_OF[kind], in_score, normal, seed)
             self.offset_ = self._threshold(self._score_samples(X))
 
-    def _trained_on(self, X: np.ndarray, seed: int) -> np.ndarray:
+    def _trained_on(self, X: np.ndarray, forest: IsolationForest, is_table: bool) -> np.ndarray:
         """Return which rows the networks are trained on: at least two."""
-        is_table = self.transformer is None or self.transformer.image_shape is None
         trim = (TRIM if is_table else 0.0) if self.trim == "auto" else float(self.trim)
         n_left_out = min(int(trim * len(X)), len(X) - 2)
         if n_left_out == 0:
             return np.arange(len(X))
-        forest = IsolationForest(random_state=seed).fit(X)
         return np.sort(np.argsort(forest.score_samples(X), kind="stable")[n_left_out:])
 
     def _threshold(self, scores: np.ndarray) -> float:
@@ -210,9 +214,7 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         return self._score_samples(self._rows(X))
 
     def _score_samples(self, X: np.ndarray) -> np.ndarray:
-        net, score = self.transformer_.net_, self._score
-        scores = net.map_rows(lambda x: -score(net.module_, x).unsqueeze(1), X)
-        return scores.ravel().astype(np.float64)
+        return -self._score(self.transformer_.net_, X)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return `score_samples` minus `offset_`: below 0 for outliers.

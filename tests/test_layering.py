@@ -22,6 +22,7 @@ LAYERS = {
     "_parameters": {"joblib", "numpy", "sklearn", "torch"},
     "_persistence": {"numpy", "sklearn", "torch"},
     "_anomaly": {"numpy", "sklearn", "torch"},
+    "_forest": {"numpy", "sklearn"},
     "_training": {"numpy", "safetensors", "sklearn", "skorch", "torch", "tqdm"},
     "_objectives": {"torch"},
     "_data": {"numpy", "sklearn", "skorch", "torch"},

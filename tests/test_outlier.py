@@ -6,13 +6,20 @@ import pandas as pd
 import pytest
 from factories import raises_in_step, small
 from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer, OutlierDisplay
+from sklearn_bigan import (
+    BiGANOutlierDetector,
+    BiGANTransformer,
+    OutlierDisplay,
+    OutlierImagesDisplay,
+)
 from sklearn_bigan._anomaly import HiddenDistance, robust_units
+from sklearn_bigan._forest import ForestScore
 
 NETWORKS = {"hidden_layer_sizes": (32,), "max_epochs": 30, "random_state": 0}
 
@@ -67,7 +74,8 @@ def test_the_networks_are_trained_on_the_rows_that_are_not_trimmed(contaminated,
 def test_most_of_the_outliers_are_trimmed(contaminated):
     X = contaminated[0].copy()
     X[400:] *= 5
-    kept = detector()._trained_on(X, seed=0)
+    forest = IsolationForest(random_state=0).fit(X)
+    kept = detector()._trained_on(X, forest, is_table=True)
     assert len(kept) == 286
     assert np.sum(kept >= 400) <= 4
 
@@ -136,8 +144,17 @@ def test_images_are_scored_by_hidden_features_and_tables_by_all_distances(small_
     assert [type(one) for one in of_images._score.distances] == [HiddenDistance]
     of_columns = BiGANOutlierDetector(small()).fit(small_digits)
     assert len(of_columns._score.distances) == 3
+    assert (of_images._score.forest is None, of_columns._score.forest is None) == (True, False)
     trained_on = [fitted.transformer_.n_samples_seen_ for fitted in (of_images, of_columns)]
     assert trained_on == [300, 195]
+
+
+@pytest.mark.parametrize("n_rows", [2, 3, 40, 1000])
+def test_the_forests_score_is_scikit_learns(n_rows):
+    X = correlated(n_rows)
+    rows = np.vstack([X, 1e6 * X, shuffled(50)])
+    forest = IsolationForest(random_state=0).fit(X)
+    np.testing.assert_allclose(ForestScore.of(forest)(rows), -forest.score_samples(rows), 1e-12)
 
 
 @pytest.mark.parametrize("column", range(6))
@@ -296,3 +313,30 @@ def test_the_display_says_what_is_wrong(trained, contaminated, rows, parameters,
 def test_the_display_needs_axes_of_matplotlib(trained, contaminated):
     with pytest.raises(TypeError, match="'ax' parameter must be None or a matplotlib Axes"):
         OutlierDisplay.from_estimator(trained, contaminated[0][:1], ax=3)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_oddest_images_are_drawn_first_above_what_the_networks_make_of_them(small_digits):
+    fitted = BiGANOutlierDetector(small(image_shape=(8, 8)), random_state=0).fit(small_digits)
+    display = OutlierImagesDisplay.from_estimator(fitted, small_digits, n_images=6, n_columns=3)
+    oddest = small_digits[np.argsort(fitted.score_samples(small_digits), kind="stable")[:6]]
+    images, made, gap = (display.images[i::3].reshape(6, 64) for i in range(3))
+    np.testing.assert_allclose(images, oddest, atol=1e-6)
+    np.testing.assert_allclose(made, fitted.transformer_.reconstruct(oddest), atol=1e-6)
+    np.testing.assert_allclose(gap, np.abs(images - made))
+    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert labels == ["x", "G(E(x))", "|x - G(E(x))|"] * 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        ({"n_images": 0}, r"'n_images' parameter must be an int in the range \[1"),
+        ({"image_shape": None}, "There are no images to plot: image_shape is None"),
+        ({"image_shape": (2, 4)}, "height \\* width"),
+    ],
+)
+def test_the_display_of_images_says_what_is_wrong(trained, contaminated, parameters, rule):
+    given = {"image_shape": (2, 3)} | parameters
+    with pytest.raises(ValueError, match=rule):
+        OutlierImagesDisplay.from_estimator(trained, contaminated[0], **given)
