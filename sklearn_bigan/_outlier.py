@@ -18,7 +18,7 @@ from sklearn_bigan._runtime.inference import chunk_rows
 from sklearn_bigan._runtime.settings import numpy_settings
 from sklearn_bigan._transformer import BiGANTransformer
 
-# What the parameter `distance` combines.
+# Distances of the parameter `distance`. "combined" counts the isolation forest's score, too.
 DISTANCES_OF = {
     "combined": ("columns", "egbad", "hidden"),
     "hidden": ("hidden",),
