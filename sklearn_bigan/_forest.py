@@ -9,11 +9,11 @@ from sklearn.ensemble import IsolationForest
 
 @dataclass(frozen=True)
 class ForestScore:
-    """The anomaly score of scikit-learn's IsolationForest, for all trees at once.
+    """The anomaly score of scikit-learn's IsolationForest, computed in all trees at once.
 
-    scikit-learn asks tree by tree, which takes 10 ms however few the rows are. Here the nodes of
-    all trees are numbered through, and a leaf is its own child: rows then descend in as many steps
-    as the deepest tree has levels.
+    scikit-learn evaluates tree by tree, which takes 10 ms even for one row. Here the nodes of all
+    trees have consecutive numbers, and a leaf is its own child: rows descend in as many steps as
+    the deepest tree has levels.
     """
 
     roots: np.ndarray  # (n_trees,), the first node of each tree
