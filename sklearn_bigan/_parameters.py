@@ -153,8 +153,7 @@ def features(estimator: Any) -> str:
     chosen = estimator.features
     # scikit-learn's validation takes a tenth of the time that the encoder takes for one row.
     if type(chosen) is not str or chosen not in FEATURES:
-        features_only = {"features": chosen}
-        validate_parameter_constraints(CONSTRAINTS, features_only, type(estimator).__name__)
+        validate_parameter_constraints(CONSTRAINTS, {"features": chosen}, type(estimator).__name__)
     return str(chosen)
 
 

@@ -1,7 +1,7 @@
 """`transform` over a bare forward pass of the encoder, and its ONNX model over `transform`.
 
-Both of many rows and of one row. And what the checks of one row, and the settings of the process
-that are fixed meanwhile, take of `transform`.
+Both of many rows and of one row. The part "guards" measures what one row's checks and the fixing of
+the process's settings cost.
 """
 
 import tempfile
