@@ -28,6 +28,7 @@ from sklearn_bigan._files import values
 from sklearn_bigan._runtime import files
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan.networks.bigan import ModelSpec
+from sklearn_bigan.networks.dcgan import Upsampling
 
 
 @pytest.fixture
@@ -695,6 +696,20 @@ def test_files_of_earlier_versions_load_and_compute_the_same(name):
             model.sample(4, random_state=0), stored["sample"], rtol=1e-5, atol=1e-5
         )
     assert model.partial_fit(X).n_iter_ == 3
+
+
+def test_free_kernels_of_earlier_versions_are_saved_and_loaded(small_digits, tmp_path):
+    X = small_digits[:80]
+    model = small(max_epochs=1, image_shape=(8, 8)).fit(X)
+    for layer in model.net_.module_.modules():
+        if isinstance(layer, Upsampling):
+            free = layer.kernel().detach()
+            layer.weight = torch.nn.Parameter(free + 0.1 * torch.rand_like(free))
+    model = pickle.loads(pickle.dumps(model))  # G and its average are one afterwards
+    model.save(tmp_path / "model.safetensors")
+    loaded = load(tmp_path / "model.safetensors")
+    check_equal(loaded, model, X)
+    assert loaded.partial_fit(X).n_iter_ == 2
 
 
 @pytest.mark.parametrize(

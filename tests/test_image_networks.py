@@ -100,14 +100,25 @@ def test_dcgans_maps_are_halved_and_their_channels_doubled():
     assert dcgan.scales((128, 128, 3))[-1] == (4, 4, 256)
 
 
-def test_untrained_dcgan_draws_no_grid_where_its_maps_are_flat():
-    body = dcgan.GeneratorBody(n_features=28 * 28, latent_dim=4, image_shape=(28, 28, 1))
-    transposed = [layer for layer in body.layers if isinstance(layer, nn.ConvTranspose2d)]
-    assert len(transposed) == 3
-    for layer in transposed:
-        maps = layer(torch.ones(1, layer.in_channels, 7, 7))[..., 2:-2, 2:-2]  # away from the edges
-        torch.testing.assert_close(maps, maps[..., :1, :1].expand_as(maps))
-        assert maps.abs().max() > 0.01
+@pytest.mark.parametrize("lost", [(0, 0), (1, 0)])
+def test_upsampling_is_that_to_the_nearest_neighbour_before_a_convolution(lost):
+    layer = dcgan.Upsampling(5, 3, lost)
+    maps = torch.randn(2, 5, 7, 6)
+    large = nn.functional.interpolate(maps, scale_factor=2, mode="nearest")
+    # A transposed convolution turns its kernel around.
+    kernel = layer.weight.transpose(0, 1).flip(2, 3)
+    expected = nn.functional.conv2d(large, kernel, padding=1)
+    found = layer(maps)
+    assert found.shape == (2, 3, 14 + lost[0], 12)
+    torch.testing.assert_close(found[:, :, :14], expected)
+
+
+def test_upsampling_takes_the_free_kernels_of_earlier_versions():
+    free = nn.ConvTranspose2d(5, 3, 4, 2, 1, bias=False)
+    layer = dcgan.Upsampling(5, 3, (0, 0))
+    layer.load_state_dict(free.state_dict(), assign=True)
+    maps = torch.randn(2, 5, 7, 6)
+    torch.testing.assert_close(layer(maps), free(maps))
 
 
 def test_networks_for_small_images_are_alis_table_for_cifar10():

@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_bigan import BiGANTransformer
+from sklearn_bigan.networks.dcgan import Upsampling
 from sklearn_bigan.networks.mlp import PairBody
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -114,7 +115,7 @@ def bare(
     layer: nn.Module, x: Tensor, gradient: Tensor, made: Iterable[tuple[slice, slice]]
 ) -> tuple[Product, list[Product]]:
     """Return a layer's product forward, without its bias, and those backward."""
-    weight = layer.weight.detach()
+    weight = (layer.kernel() if isinstance(layer, Upsampling) else layer.weight).detach()
     if isinstance(layer, nn.Linear):
 
         def product(left: Tensor, right: Tensor) -> Product:

@@ -11,7 +11,8 @@ from sklearn_bigan._data.standardizer import Standardizer
 from sklearn_bigan._files.content import DTYPES, ITEM_SIZES, STANDARDIZERS, Malformed, with_prefix
 from sklearn_bigan._files.values import short
 from sklearn_bigan._persistence import is_saved
-from sklearn_bigan.networks.bigan import ModelSpec, empty_state
+from sklearn_bigan.networks.bigan import BiGAN, ModelSpec, bigan_without_weights
+from sklearn_bigan.networks.dcgan import Upsampling
 
 
 def expected_arrays(
@@ -23,20 +24,35 @@ def expected_arrays(
     try:
         if own:
             parameters.resolve_network(made.network, made.image_shape)
-        state = empty_state(made)
+        bigan = bigan_without_weights(made)
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         if not own:  # the error may be the user's
             raise
         raise Malformed(f"its networks cannot be made: {error}") from None
     rows = ["mean", "x_mean", *(name for name in table if name.startswith("standardizer."))]
     expected = {name: ("F64", [made.n_features]) for name in rows}
-    for name, tensor in state.items():
+    for name, tensor in bigan.state_dict().items():
         # Files of earlier versions have no correlations, and the prior does without.
         missing = name.endswith("prior.correlations") and f"weights.{name}" not in table
         if is_saved(name) and not missing:
             dtype = DTYPES.get(str(tensor.dtype).removeprefix("torch."), "none")
             expected[f"weights.{name}"] = (dtype, list(tensor.shape))
-    return expected
+    return expected | _free_kernels(bigan, expected, table)
+
+
+def _free_kernels(
+    bigan: BiGAN, expected: Mapping[str, tuple[str, list[int]]], table: Mapping[str, Any]
+) -> dict[str, tuple[str, list[int]]]:
+    """Return type and shape of the free kernels of G, which files of earlier versions may have."""
+    free = {}
+    for name, layer in bigan.named_modules():
+        full = f"weights.{name}.weight"
+        if isinstance(layer, Upsampling) and full in expected:
+            dtype, (n_in, n_out, *_) = expected[full]
+            shape = [n_in, n_out, *layer.kernel_size]
+            if isinstance(table.get(full), dict) and table[full].get("shape") == shape:
+                free[full] = dtype, shape
+    return free
 
 
 def check_table(

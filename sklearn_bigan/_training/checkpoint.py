@@ -33,7 +33,7 @@ from sklearn_bigan._runtime.interrupts import HeldInterrupts
 KEY = "training"
 
 # What the file says of itself; the number is raised when older checkpoints become unreadable.
-KIND = {"kind": "training of sklearn_bigan", "format": 1}
+KIND = {"kind": "training of sklearn_bigan", "format": 2}
 
 # Values of X hashed at a time.
 CHUNK_VALUES = 2**22

@@ -174,17 +174,12 @@ def load_bigan(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> BiGAN:
         "generator": spec.n_features,
         "discriminator": tensors["discriminator.head.weight"].shape[1],
     }
-    bigan = _without_weights(spec, n_outputs)
+    bigan = bigan_without_weights(spec, n_outputs)
     bigan.load_state_dict(tensors, assign=True)
     return bigan
 
 
-def empty_state(spec: ModelSpec) -> dict[str, Tensor]:
-    """Return a state dict that `load_bigan` could take, but for its values, which mean nothing."""
-    return _without_weights(spec).state_dict()
-
-
-def _without_weights(spec: ModelSpec, n_outputs: Mapping[str, int] | None = None) -> BiGAN:
+def bigan_without_weights(spec: ModelSpec, n_outputs: Mapping[str, int] | None = None) -> BiGAN:
     """Make the networks as `load_bigan` does; the bodies' outputs are counted unless given."""
     users = spec.user_factories()
     own = {role: factory for role, factory in spec.factories().items() if role not in users}

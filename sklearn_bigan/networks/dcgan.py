@@ -9,11 +9,13 @@ CIFAR-10, and the codes up to a point worse.
 """
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv_transpose2d, pad
 
 from sklearn_bigan.networks.images import ImageEncoderBody, ImageShape, to_maps, to_rows
 from sklearn_bigan.networks.mlp import SLOPE, layers
@@ -60,21 +62,43 @@ def encoder_body(n_features: int, latent_dim: int, image_shape: ImageShape) -> n
     return ImageEncoderBody(image_shape, [*convolutions(image_shape, batch_norm=True), whole])
 
 
-@torch.no_grad()
-def initialise_as_upsampling(weight: Tensor) -> None:
-    """Start a transposed convolution as nearest-neighbour upsampling and a random convolution.
+class Upsampling(nn.ConvTranspose2d):
+    """Nearest-neighbour upsampling and a convolution of 3 x 3, as one transposed convolution.
 
-    `weight` has shape (n_in, n_out, 4, 4). A kernel of 3 x 3 after nearest-neighbour upsampling is
-    the kernel of 4 x 4 with the sums of its weights at four neighbouring places. Random weights of
-    4 x 4 instead treat the four pixels of a block differently, and draw a grid until training has
-    unlearned it (Odena et al. 2016, Deconvolution and Checkerboard Artifacts; for subpixel
-    convolutions Aitken et al. 2017, arXiv:1707.02937).
+    A free kernel of 4 x 4 treats the four pixels of a block differently and draws a grid (Odena et
+    al. 2016, Deconvolution and Checkerboard Artifacts). Here the kernel of 4 x 4 holds the sums of
+    the weights of 3 x 3 at four neighbouring places: the result is that of upsampling first, with
+    4 multiplications for each output in place of 9.
+
+    `weight` has shape (n_in, n_out, 3, 3). Models of earlier versions have free kernels there, of
+    shape (n_in, n_out, 4, 4), which are used as they are.
     """
-    n_in, n_out, *_ = weight.shape
-    bound = math.sqrt(3 / (9 * n_in))  # variance 1 / (9 n_in), as LeCun's
-    kernel = torch.empty(n_in, n_out, 3, 3, device=weight.device).uniform_(-bound, bound)
-    places = [(left, 1 - left, top, 1 - top) for left in (0, 1) for top in (0, 1)]
-    weight.copy_(torch.stack([pad(kernel, place) for place in places]).sum(0))
+
+    def __init__(self, n_in: int, n_out: int, lost: tuple[int, int]) -> None:
+        super().__init__(n_in, n_out, KERNEL, STRIDE, PADDING, output_padding=lost, bias=False)
+        self.lost = lost
+        bound = math.sqrt(3 / (9 * n_in))  # variance 1 / (9 n_in), as LeCun's
+        self.weight = nn.Parameter(torch.empty(n_in, n_out, 3, 3).uniform_(-bound, bound))
+
+    def kernel(self) -> Tensor:
+        """Return the kernel of the transposed convolution, (n_in, n_out, 4, 4)."""
+        if self.weight.shape[-1] == KERNEL:
+            return self.weight
+        wide = pad(self.weight, (0, 1)) + pad(self.weight, (1, 0))
+        return pad(wide, (0, 0, 0, 1)) + pad(wide, (0, 0, 1, 0))
+
+    def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
+        """Return maps of twice the size, (batch, n_out, height, width)."""
+        return conv_transpose2d(maps, self.kernel(), None, STRIDE, PADDING, self.lost)
+
+    def _load_from_state_dict(
+        self, state: Mapping[str, Any], prefix: str, metadata: Mapping[str, Any], *others: Any
+    ) -> None:
+        """Make room for a free kernel where a whole model is loaded."""
+        if metadata.get("assign_to_params_buffers"):
+            given = torch.empty_like(state[f"{prefix}weight"], device="meta")
+            self.weight = nn.Parameter(given, requires_grad=self.weight.requires_grad)
+        super()._load_from_state_dict(state, prefix, metadata, *others)
 
 
 class GeneratorBody(nn.Module):
@@ -89,11 +113,7 @@ class GeneratorBody(nn.Module):
         for small, large in pairwise(upwards):
             # An odd size was rounded down on the way to the smaller map.
             lost = large[0] - STRIDE * small[0], large[1] - STRIDE * small[1]
-            transposed = nn.ConvTranspose2d(
-                small[2], large[2], KERNEL, STRIDE, PADDING, output_padding=lost, bias=False
-            )
-            initialise_as_upsampling(transposed.weight)
-            self.layers.append(transposed)
+            self.layers.append(Upsampling(small[2], large[2], lost))
             if large != image_shape:
                 self.layers.extend([nn.BatchNorm2d(large[2]), nn.LeakyReLU(SLOPE, inplace=True)])
 
