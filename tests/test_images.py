@@ -116,6 +116,15 @@ def test_a_users_network_gets_the_image_shape_and_the_others_are_convolutional(i
     assert any(isinstance(layer, nn.ConvTranspose2d) for layer in generator.modules())
 
 
+def test_the_bias_of_images_stays_at_their_mean(images):
+    start, trained = (
+        bigan(max_epochs=epochs).fit(images).net_.module_.averaged.generator.bias
+        for epochs in (0, 2)
+    )
+    torch.testing.assert_close(trained, start, rtol=0, atol=0)
+    assert start.std() > 0.1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("image_shape", [(64, 64, 3), (128, 128)])

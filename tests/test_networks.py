@@ -96,7 +96,7 @@ def test_codes_stay_in_the_range_of_a_uniform_prior(gaussian):
 )
 def test_the_generator_starts_at_the_mean_of_the_data(activation, low):
     x_mean = torch.tensor([0.0, 1.0, 0.25, 0.5, 0.9, low])
-    generator = Generator(nn.Linear(2, 6, bias=False), 6, activation)
+    generator = Generator(nn.Linear(2, 6, bias=False), 6, activation, fixed_bias=False)
     generator.initialise_bias(x_mean)
     nn.init.zeros_(generator.body.weight)
     start = generator(torch.ones(1, 2))[0]

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ def app(environ, start_response):
 @pytest.fixture
 def server(tmp_path, small_digits):
     """Start the server on a port of its own; yield the port and the model."""
+    import_module("gunicorn")  # if it is missing: the error of the import, not a timeout
     model = small().fit(small_digits)
     model.save(tmp_path / "model")
     (tmp_path / "served.py").write_text(textwrap.dedent(APP))

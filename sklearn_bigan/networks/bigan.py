@@ -220,7 +220,12 @@ def _assemble(
     gaussian = spec.posterior == "gaussian"
     networks = (
         Encoder(bodies["encoder"], n_outputs["encoder"], spec.latent_dim, gaussian, prior),
-        Generator(bodies["generator"], spec.n_features, spec.output_activation),
+        Generator(
+            bodies["generator"],
+            spec.n_features,
+            spec.output_activation,
+            fixed_bias=spec.image_shape is not None,
+        ),
         JointDiscriminator(bodies["discriminator"], n_outputs["discriminator"], spec.joint),
     )
     users = spec.user_factories()

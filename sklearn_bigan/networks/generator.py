@@ -1,4 +1,7 @@
-"""The generator: a body, an output bias that starts at the data's mean, an activation."""
+"""The generator: a body, an output bias that starts at the data's mean, an activation.
+
+The bias of images stays at their mean.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +34,20 @@ class Generator(Network):
 
     role = "generator"
 
-    def __init__(self, body: nn.Module, n_features: int, output_activation: str) -> None:
+    bias: Tensor
+
+    def __init__(
+        self, body: nn.Module, n_features: int, output_activation: str, *, fixed_bias: bool
+    ) -> None:
         super().__init__(body, n_features)
         self.output_activation = output_activation
-        self.bias = nn.Parameter(torch.zeros(n_features))
+        bias = torch.zeros(n_features)
+        # Trained for each pixel, the bias of images learns a grid: gradients through strided
+        # convolutions differ between neighbours, and Adam brings all of them to one size.
+        if fixed_bias:
+            self.register_buffer("bias", bias)
+        else:
+            self.bias = nn.Parameter(bias)
         self.activation = ACTIVATIONS[output_activation]()
 
     @torch.no_grad()
