@@ -28,6 +28,11 @@ from scipy.stats import spearmanr
 
 Get = Callable[[Line], Any]
 ORDER = [*METHODS, "gan_discriminator"]
+# Detectors as they were before the default had three parts; the benchmark has none of them.
+FORMER_DETECTORS = (
+    *("four_parts", "four_parts_trimmed", "four_parts_untrained"),
+    *("egbad_trimmed", "hidden_trimmed"),
+)
 
 
 def markdown(rows: list[list[str]]) -> str:
@@ -162,7 +167,7 @@ def outliers(protocol: str, results: Path) -> str:
             cells = runs.setdefault(line["method"], {})
             cells.setdefault(line["data"], {})[line["seed"]] = line
     rows = [["detector", *names, "mean", "seconds", "seeds"]]
-    for name in anomaly.METHODS:
+    for name in [*anomaly.METHODS, *FORMER_DETECTORS]:
         tables = [runs.get(name, {}).get(data, {}) for data in names]
         seeds = sorted(set.intersection(*map(set, tables)))
         if not seeds:
@@ -178,7 +183,8 @@ def outliers(protocol: str, results: Path) -> str:
 def spoiled(results: Path) -> str:
     """Return how often the spoiled column of a row is named first."""
     lines = [line for line in found(results, "anomaly_tables.jsonl") if "named_first" in line]
-    return table(lines, BY_DATA, {"named first": get("named_first")})
+    keys = BY_DATA | {"detector": get("method")}
+    return table(lines, keys, {"named first": get("named_first")})
 
 
 def images_of_one_class(names: tuple[str, ...], results: Path) -> str:

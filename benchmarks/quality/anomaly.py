@@ -103,7 +103,7 @@ def of_pyod(module: str, name: str, X: np.ndarray, seed: int, epochs: int | None
 
 METHODS: dict[str, Callable[[np.ndarray, int, int | None], Score]] = {
     "default": ours,
-    "trim_0": partial(ours, trim=0.0),
+    "trimmed": partial(ours, trim=0.35),
     "egbad": partial(ours, distance="egbad"),
     "hidden": partial(ours, distance="hidden"),
     "untrained": partial(ours, networks={"max_epochs": 0}),
