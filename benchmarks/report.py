@@ -435,7 +435,7 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
         {"100 labels": get("linear_100", "z")} | {n: get(f"{n}_score") for n in SCORES},
     ),
     "length": partial(codes, "length", {"max_epochs": get("max_epochs")}),
-    **{f"anomaly_{name}": partial(outliers, name) for name in anomaly.PROTOCOLS[:2]},
+    **{f"anomaly_{name}": partial(outliers, name) for name in anomaly.RANKED},
     "anomaly_spoiled": spoiled,
     "anomaly_kdd": partial(
         simple,

@@ -86,6 +86,11 @@ def test_the_protocols_of_outliers_differ_in_what_is_fitted_to(module, tmp_path)
     normal, others, is_odd = load_rows("cardio", "novelty", 0, tmp_path)
     assert normal.max() < 9
     assert (len(normal), len(others), is_odd.sum()) == (967, 1033, 65)
+    _, permuted, is_odd = load_rows("cardio", "permuted", 0, tmp_path)
+    assert (len(permuted), is_odd.sum()) == (1935 + 194, 194)
+    values, of_odd = permuted[is_odd == 0], permuted[is_odd == 1]
+    assert all(np.isin(of_odd[:, j], values[:, j]).all() for j in range(X.shape[1]))
+    assert not (of_odd[:, None] == values).all(axis=2).any()
 
 
 @pytest.mark.parametrize("method", ["pca", "default", "neighbor_autoencoder", "latent_regression"])
