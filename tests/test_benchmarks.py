@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sklearn_bigan import BiGANTransformer
+from sklearn_bigan.networks.dcgan import Upsampling
 
 # What is trained here for a moment converges nowhere.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -523,6 +524,12 @@ def test_bare_convolutions_are_the_layers_and_autograds(module, layer, n_made):
     torch.testing.assert_close(of_weight, at_weight)
     of_input = [part for part, _, _ in found if part is not None]
     torch.testing.assert_close(torch.cat([at_input[:0], *of_input]), at_input[made[:, 0, 0, 0]])
+
+
+def test_the_bare_product_of_upsampling_has_the_kernel_of_the_transposed_convolution(module):
+    layer, x = Upsampling(2, 3, (0, 0)), torch.randn(4, 2, 5, 5)
+    forward, _ = module("speed.products").bare(layer, x, torch.randn(4, 3, 10, 10), [])
+    torch.testing.assert_close(forward(), layer(x))
 
 
 def test_a_part_of_a_benchmark_of_speed_appends_a_line(module, tmp_path, capsys, monkeypatch):
