@@ -28,11 +28,8 @@ from scipy.stats import spearmanr
 
 Get = Callable[[Line], Any]
 ORDER = [*METHODS, "gan_discriminator"]
-# Detectors as they were before the default had three parts; the benchmark has none of them.
-FORMER_DETECTORS = (
-    *("four_parts", "four_parts_trimmed", "four_parts_untrained"),
-    *("egbad_trimmed", "hidden_trimmed"),
-)
+# Detectors that the benchmark does not have any more.
+FORMER_DETECTORS = ("forest_twice", "trimmed_untrained", "egbad_trimmed", "hidden_trimmed")
 
 
 def markdown(rows: list[list[str]]) -> str:

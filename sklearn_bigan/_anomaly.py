@@ -18,9 +18,6 @@ from sklearn_bigan.networks.bigan import BiGAN
 # Weight of the discriminator's term in EGBAD's anomaly score.
 EGBAD_WEIGHT = 0.1
 
-# Weight of the isolation forest's score, where that of each distance is 1.
-FOREST_WEIGHT = 2.0
-
 # The interquartile range of a normal distribution with standard deviation 1.
 NORMAL_IQR = 1.349
 
@@ -103,7 +100,7 @@ class HiddenDistance:
 class AnomalyScore:
     """Mean of the logarithms of distances, each in units of its spread over the training rows.
 
-    The score of the forest, if there is one, counts as FOREST_WEIGHT distances.
+    The score of the forest, if there is one, counts as a distance.
     """
 
     distances: tuple[Distance, ...]
@@ -129,8 +126,7 @@ class AnomalyScore:
     def __call__(self, net: BiGANNet, X: np.ndarray) -> np.ndarray:
         """Return the score of each row in its own units, (n_samples,), float64; higher is odder."""
         logs = logarithms(self.distances, self.forest, net, X)
-        weights = [1.0] * len(self.distances) + [FOREST_WEIGHT] * (self.forest is not None)
-        return np.average((logs - self.center) / self.spread, axis=1, weights=weights)
+        return ((logs - self.center) / self.spread).mean(axis=1)
 
 
 DISTANCES: dict[str, Callable[[BiGANNet, np.ndarray], Distance]] = {

@@ -75,7 +75,7 @@ def test_the_networks_are_trained_on_the_rows_that_are_not_trimmed(contaminated,
 def test_most_of_the_outliers_are_trimmed(contaminated):
     X = contaminated[0].copy()
     X[400:] *= 5
-    forest = IsolationForest(n_estimators=300, random_state=draw_seed(0)).fit(X)
+    forest = IsolationForest(random_state=draw_seed(0)).fit(X)
     kept = np.sort(np.argsort(forest.score_samples(X))[154:])
     assert np.sum(kept >= 400) <= 4
     fitted = detector(trim=0.35).fit(X)
