@@ -178,7 +178,9 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         net = self.transformer_.net_
         with numpy_settings():
             self._median = np.median(normal, axis=0)
-            in_score = ForestScore.of(forest) if forest and kind == "combined" else None
+            in_score = None
+            if forest is not None and kind == "combined":
+                in_score = ForestScore.of(forest)
             self._score = AnomalyScore.fit(net, DISTANCES_OF[kind], in_score, normal, seed)
             self.offset_ = self._threshold(self._score_samples(X))
 

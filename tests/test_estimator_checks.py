@@ -58,8 +58,8 @@ CONVOLUTIONAL = {
 }
 FEW = {"max_epochs": 3}
 ESTIMATORS = [
-    # Ten times as long as the others. The default trains for a hundred epochs and more on the tables
-    # of the checks, which takes five minutes.
+    # Ten times as long as the others. By default the tables of the checks are trained on for a
+    # hundred epochs and more, which takes five minutes.
     pytest.param(BiGANTransformer(max_epochs=30), marks=pytest.mark.slow),
     *(BiGANTransformer(method=method, **FEW) for method in METHODS),
     BiGANTransformer(posterior="gaussian", **FEW),
