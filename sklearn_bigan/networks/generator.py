@@ -42,8 +42,7 @@ class Generator(Network):
         super().__init__(body, n_features)
         self.output_activation = output_activation
         bias = torch.zeros(n_features)
-        # Trained for each pixel, the bias of images learns a grid: gradients through strided
-        # convolutions differ between neighbours, and Adam brings all of them to one size.
+        # Trained for each pixel, the bias of images learns a grid (benchmarks/README.md, Images).
         if fixed_bias:
             self.register_buffer("bias", bias)
         else:
