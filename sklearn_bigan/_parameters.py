@@ -22,6 +22,7 @@ from sklearn_bigan._runtime.device import has_bfloat16_units
 from sklearn_bigan._training.config import TrainingConfig
 from sklearn_bigan._training.schedule import default_n_updates
 from sklearn_bigan.networks.bigan import IMAGE_BODIES, ROLES, ModelSpec, default_network
+from sklearn_bigan.networks.dcgan import FIRST_CHANNELS, first_channels
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
 from sklearn_bigan.networks.images import ImageShape
 from sklearn_bigan.networks.priors import PRIORS
@@ -178,6 +179,7 @@ def model_spec(estimator: Any, statistics: ColumnStatistics, made: ModelSpec | N
         hidden_layer_sizes=_widths(estimator.hidden_layer_sizes, statistics.n_rows, made),
         image_shape=image_shape,
         network=resolve_network(estimator.network, image_shape),
+        first_channels=_first_channels(image_shape, made),
     )
     if not spec.joint:
         _check_regressor(estimator, spec)
@@ -353,6 +355,12 @@ def _widths(hidden_layer_sizes: Any, n_rows: int, made: ModelSpec | None) -> tup
             f"{hidden_layer_sizes!r} instead{example}."
         )
     return tuple(int(width) for width in widths)
+
+
+def _first_channels(image_shape: ImageShape | None, made: ModelSpec | None) -> int:
+    if made is not None:
+        return made.first_channels
+    return FIRST_CHANNELS if image_shape is None else first_channels(image_shape)
 
 
 def parse_image_shape(image_shape: Any, n_features: int) -> ImageShape | None:

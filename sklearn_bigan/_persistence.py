@@ -33,6 +33,8 @@ LAYOUT = {
         "standardizer": Standardizer,
     }.items()
 }
+# Models of earlier versions lack these fields, which have defaults.
+OPTIONAL = {"first_channels"}
 
 
 @cache
@@ -120,7 +122,11 @@ def _check_layout(state: Any, estimator_name: str) -> None:
     saved = state.get("versions", {}).get("sklearn_bigan") if known else None
     layout = f"in format {found!r}"
     if known and found == FORMAT:
-        differing = [part for part, keys in LAYOUT.items() if set(state.get(part) or ()) != keys]
+        differing = [
+            part
+            for part, keys in LAYOUT.items()
+            if not keys - OPTIONAL <= set(state.get(part) or ()) <= keys
+        ]
         if state.keys() == STATE and not differing:
             return
         parts = differing or sorted(state.keys() ^ STATE)

@@ -698,6 +698,24 @@ def test_files_of_earlier_versions_load_and_compute_the_same(name):
     assert model.partial_fit(X).n_iter_ == 3
 
 
+def test_large_images_of_earlier_versions_keep_their_channels(tmp_path, monkeypatch):
+    X = np.random.default_rng(0).random((20, 48 * 48), dtype=np.float32)
+    with monkeypatch.context() as context:
+        context.setattr("sklearn_bigan._parameters.first_channels", lambda image_shape: 32)
+        model = small(max_epochs=1, image_shape=(48, 48)).fit(X)
+    model.save(tmp_path / "new.safetensors")
+    outer, inner, arrays = parts((tmp_path / "new.safetensors").read_bytes())
+    del inner["net"]["spec"]["first_channels"]
+    (tmp_path / "old.safetensors").write_bytes(signed(header_of(outer, inner), arrays))
+    state = model.__getstate__()
+    del state["net_"]["spec"]["first_channels"]
+    pickled = BiGANTransformer()
+    pickled.__setstate__(state)
+    for old in (load(tmp_path / "old.safetensors"), pickled):
+        check_equal(old, model, X)
+        assert old.partial_fit(X).n_iter_ == 2
+
+
 def test_free_kernels_of_earlier_versions_are_saved_and_loaded(small_digits, tmp_path):
     X = small_digits[:80]
     model = small(max_epochs=1, image_shape=(8, 8)).fit(X)

@@ -1,7 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 import torch
+from factories import small
 from torch import nn
 
 from sklearn_bigan.networks import ali, dcgan
@@ -98,6 +100,22 @@ def test_dcgans_maps_are_halved_and_their_channels_doubled():
     ]
     assert dcgan.scales((62, 47, 1))[-1] == (7, 5, 128)
     assert dcgan.scales((128, 128, 3))[-1] == (4, 4, 256)
+    assert dcgan.scales((32, 32, 3), 16)[1:] == [(16, 16, 16), (8, 8, 32), (4, 4, 64)]
+
+
+@pytest.mark.parametrize(("side", "channels"), [(47, 32), (48, 16)])
+def test_large_images_have_half_as_many_channels(side, channels):
+    rng = np.random.default_rng(0)
+    X = rng.random((20, side * side), dtype=np.float32)
+    net = small(max_epochs=1, image_shape=(side, side)).fit(X).net_
+    assert net.spec.first_channels == channels
+    for network in (net.module_.encoder, net.module_.discriminator):
+        first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+        assert first.out_channels == channels
+    *_, last = (
+        layer for layer in net.module_.generator.modules() if isinstance(layer, dcgan.Upsampling)
+    )
+    assert last.in_channels == channels
 
 
 @pytest.mark.parametrize("lost", [(0, 0), (1, 0)])

@@ -11,8 +11,9 @@ import numpy as np
 from sklearn_bigan import _parameters as parameters
 from sklearn_bigan._data.augmentation import AUGMENTATIONS
 from sklearn_bigan._files.content import FACTORIES, FILE_FORMAT, Content, Malformed
-from sklearn_bigan._persistence import FORMAT, versions
+from sklearn_bigan._persistence import FORMAT, OPTIONAL, versions
 from sklearn_bigan.networks.bigan import IMAGE_BODIES, ROLES, Factory
+from sklearn_bigan.networks.dcgan import MOST_CHANNELS
 from sklearn_bigan.networks.generator import OUTPUT_RANGES
 from sklearn_bigan.networks.priors import PRIORS
 
@@ -104,6 +105,7 @@ SPEC: dict[str, Rule] = {
     "output_activation": _one_of(*OUTPUT_RANGES),
     "hidden_layer_sizes": _counts(range(1, MAX_LAYERS + 1)),
     "image_shape": lambda value: value is None or _counts(range(3, 4))(value),
+    "first_channels": lambda value: _count(1)(value) and value <= MOST_CHANNELS,
     "network": lambda value: _one_of("mlp", *IMAGE_BODIES)(value) or _roles(value),
 }
 CONFIG: dict[str, Rule] = {
@@ -172,7 +174,7 @@ def checked_content(header: dict[str, Any], n_payload: int) -> Content:
     net, attributes = header["net"], header["attributes"]
     _check_keys(net, NET, "The net")
     for part, rules in {"spec": SPEC, "config": CONFIG, "settings": SETTINGS}.items():
-        _check_keys(net[part], rules, f"The net's {part}")
+        _check_keys(net[part], rules, f"The net's {part}", OPTIONAL)
         net[part] = {name: _with_tuples(value) for name, value in net[part].items()}
     _check_keys(attributes, ATTRIBUTES, "The estimator", OPTIONAL_ATTRIBUTES)
     spec = net["spec"]

@@ -35,7 +35,8 @@ class ModelSpec:
     """Everything needed to make the networks: plain values and the user's factories.
 
     Most fields are parameters of the estimator, with "auto" resolved; `image_shape` has three
-    entries. `network` is "mlp", "dcgan", "ali", or the user's factories by role.
+    entries. `network` is "mlp", "dcgan", "ali", or the user's factories by role. `first_channels`
+    are those of the largest map of DCGAN's networks; models of earlier versions have 32.
     """
 
     n_features: int
@@ -48,6 +49,7 @@ class ModelSpec:
     hidden_layer_sizes: tuple[int, ...]
     image_shape: ImageShape | None
     network: str | Mapping[str, Factory]
+    first_channels: int = dcgan.FIRST_CHANNELS
 
     @property
     def joint(self) -> bool:
@@ -86,7 +88,9 @@ class ModelSpec:
         if kind == "mlp":
             bodies = [partial(body, widths=self.hidden_layer_sizes) for body in MLP_BODIES]
         else:
-            bodies = [partial(body, image_shape=self.image_shape) for body in IMAGE_BODIES[kind]]
+            first = {"first": self.first_channels} if kind == "dcgan" else {}
+            options = {"image_shape": self.image_shape} | first
+            bodies = [partial(body, **options) for body in IMAGE_BODIES[kind]]
         return dict(zip(ROLES, bodies, strict=True)) | self.user_factories()
 
 
