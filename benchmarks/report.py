@@ -27,8 +27,9 @@ from run import listed
 from scipy.stats import spearmanr
 
 Get = Callable[[Line], Any]
-# `free_kernels` is the default up to commit e1c199f, where the present one has been measured since.
-ORDER = [*METHODS, "free_kernels", "gan_discriminator"]
+# Former defaults, where the present one has been measured since: up to commit e1c199f, and up to
+# commit 967b33a for images of 64 x 64 pixels.
+ORDER = [*METHODS, "free_kernels", "first_channels_32", "gan_discriminator"]
 # Detectors that the benchmark does not have any more.
 FORMER_DETECTORS = ("forest_twice", "trimmed_untrained", "egbad_trimmed", "hidden_trimmed")
 
