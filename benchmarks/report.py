@@ -27,9 +27,9 @@ from run import listed
 from scipy.stats import spearmanr
 
 Get = Callable[[Line], Any]
-# Former defaults, where the present one has been measured since: up to commit e1c199f, and up to
-# commit 967b33a for images of 64 x 64 pixels.
-ORDER = [*METHODS, "free_kernels", "first_channels_32", "gan_discriminator"]
+# Former defaults, where the present one has been measured since (the section Images of README.md).
+FORMER = ("codes_of_views", "free_kernels", "first_channels_32")
+ORDER = [*METHODS, *FORMER, "gan_discriminator"]
 # Detectors that the benchmark does not have any more.
 FORMER_DETECTORS = ("forest_twice", "trimmed_untrained", "egbad_trimmed", "hidden_trimmed")
 
