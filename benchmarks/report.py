@@ -28,7 +28,7 @@ from scipy.stats import spearmanr
 
 Get = Callable[[Line], Any]
 # Former defaults, where the present one has been measured since (the section Images of README.md).
-FORMER = ("codes_of_views", "free_kernels", "first_channels_32", "interrupted")
+FORMER = ("free_kernels", "first_channels_32", "interrupted")
 ORDER = [*METHODS, *FORMER, "gan_discriminator"]
 # Detectors that the benchmark does not have any more.
 FORMER_DETECTORS = ("forest_twice", "trimmed_untrained", "egbad_trimmed", "hidden_trimmed")
