@@ -173,18 +173,6 @@ def test_codes_are_measured_at_a_mark_and_training_goes_on_undisturbed(module):
     assert not np.allclose(seen["z"], codes[0])
 
 
-def test_training_has_the_epochs_that_the_budget_pays_for_if_it_wants_more(module, monkeypatch):
-    methods = module("quality.methods")
-    X = np.random.default_rng(0).random((60, 4), dtype=np.float32)
-    fixed = {"n_components": 2, "random_state": 0, "device": "cpu"}
-    n_wanted = methods.epochs_wanted(X, fixed)
-    for n_paid, n_epochs in ((3, 3), (n_wanted + 1, n_wanted)):
-        monkeypatch.setattr(methods, "epochs_paid", lambda *_, n=n_paid: n)
-        model = methods.scheduled(X, methods.Budget(600), **fixed)
-        assert model.estimator.n_iter_ == n_epochs
-        assert model.estimator.net_.max_epochs == n_epochs  # the learning rate has fallen
-
-
 def test_splits_are_disjoint_stratified_and_scaled_by_the_training_rows(module, tmp_path):
     data = module("quality.data")
     X_train, y_train, X_test, y_test = data.load("blobs", tmp_path, validate=False)

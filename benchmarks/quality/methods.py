@@ -81,10 +81,6 @@ class Budget:
         """Return the seconds used so far."""
         return time.process_time() - self.start
 
-    def granted(self) -> "Budget":
-        """Return a budget that starts now, with a little more in case the machine gets slower."""
-        return Budget(1.1 * self.seconds, self.marks, self.look)
-
     def check(self, encode: Rows) -> None:
         """Measure the codes if a mark has been passed; the time of that does not count."""
         spent, n_left = self.spent(), len(self.marks)
@@ -191,35 +187,10 @@ def discriminator_features(model: BiGANTransformer, x: Tensor) -> Tensor:
     return torch.cat([to_rows(found) for found in pool(maps[1:])], dim=1)
 
 
-def scheduled(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
-    """Train the estimator as long as it wants, but for no more epochs than the budget pays for.
-
-    The learning rate falls either way: it would not if the budget ended the training.
-    """
-    if budget.seconds == inf:
-        return estimator(X, budget, **parameters)
-    n_wanted, n_paid = epochs_wanted(X, parameters), epochs_paid(X, budget, parameters)
-    if n_paid >= n_wanted:
-        return estimator(X, budget.granted(), **parameters)
-    return estimator(X, budget.granted(), **parameters, max_epochs=n_paid)
-
-
 def published(X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
-    """Train the estimator for as many epochs as the budget pays for: the learning rate falls."""
+    """Train the estimator for as many epochs as the budget pays: the learning rate falls."""
     if budget.seconds == inf:
         return estimator(X, budget, **parameters)
-    n_paid = epochs_paid(X, budget, parameters)
-    return estimator(X, budget.granted(), **parameters, max_epochs=n_paid)
-
-
-def epochs_wanted(X: np.ndarray, parameters: dict[str, Any]) -> int:
-    """Return how many epochs the estimator trains for by itself."""
-    once = Budget(0.0)  # ends with the first batch
-    return BiGANTransformer(**parameters, callbacks=[Watch(once)]).fit(X).net_.max_epochs
-
-
-def epochs_paid(X: np.ndarray, budget: Budget, parameters: dict[str, Any]) -> int:
-    """Return how many epochs the budget pays for, by the time that short trainings take."""
 
     def trial(epochs: int) -> float:
         spent = Budget()
@@ -229,7 +200,10 @@ def epochs_paid(X: np.ndarray, budget: Budget, parameters: dict[str, Any]) -> in
     few = 1 + 2000 // len(X)
     trial(0)  # what a process does once
     once, thrice = trial(few), trial(3 * few)
-    return max(1, int((budget.seconds - once) / (thrice - once) * 2 * few + few))
+    n_epochs = max(1, int((budget.seconds - once) / (thrice - once) * 2 * few + few))
+    # A little more is granted in case the machine is slower than in the trial.
+    granted = Budget(1.1 * budget.seconds, budget.marks, budget.look)
+    return estimator(X, granted, max_epochs=n_epochs, **parameters)
 
 
 def altered(changes: dict[str, Any], X: np.ndarray, budget: Budget, **parameters: Any) -> Model:
@@ -237,7 +211,7 @@ def altered(changes: dict[str, Any], X: np.ndarray, budget: Budget, **parameters
     with ExitStack() as stack:
         for name, value in changes.items():
             stack.enter_context(mock.patch(f"sklearn_bigan.{name}", value))
-        return scheduled(X, budget, **parameters)
+        return estimator(X, budget, **parameters)
 
 
 def of_discriminator(encoder_logits: Tensor, generator_logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -507,8 +481,8 @@ METHODS: dict[str, Method] = {
     "ali": Method(published, {"method": "ali"}),
     "ali_networks": Method(published, {"method": "ali", "network": "ali"}),
     "ali_tuned": Method(published, {"method": "ali", "learning_rate": "tuned"}),
-    "default": Method(scheduled),
-    "close_pictures": Method(scheduled, {"cycle_weight": 150}),
+    "default": Method(estimator),
+    "close_pictures": Method(estimator, {"cycle_weight": 150}),
     **{
         kind + " on PCA" * on_pca: other(partial(plain, partial(clusterer, kind, on_pca)))
         for kind in ("k-means", "Gaussian mixture")
