@@ -269,7 +269,8 @@ class BiGANTransformer(
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Data type of matrix products and convolutions during training (mixed precision); weights
         and losses stay float32. "auto" is "bfloat16" with `image_shape` on a CUDA device with
-        hardware for it, else "float32".
+        hardware for it or a CPU with AMX, of which older versions of torch do not know; else
+        "float32".
     compile : bool, default=False
         Whether torch compiles the training step in each call of `fit` or `partial_fit`. See the
         README for when this is worthwhile. Results differ by rounding.

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan.networks.dcgan import Upsampling
+from sklearn_bigan.networks.dcgan import Upsampling, WholeMapConvolution
 
 # What is trained here for a moment converges nowhere.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -530,6 +530,15 @@ def test_the_bare_product_of_upsampling_has_the_kernel_of_the_transposed_convolu
     layer, x = Upsampling(2, 3, (0, 0)), torch.randn(4, 2, 5, 5)
     forward, _ = module("speed.products").bare(layer, x, torch.randn(4, 3, 10, 10), [])
     torch.testing.assert_close(forward(), layer(x))
+
+
+def test_the_products_of_a_convolution_of_the_whole_map_are_those_of_matrices(module):
+    layer, maps = WholeMapConvolution(2, 3, 4, bias=False), torch.randn(5, 2, 4, 4)
+    x, gradient = maps.flatten(1), torch.randn(5, 3)
+    forward, backward = module("speed.products").bare(layer, x, gradient, [])
+    torch.testing.assert_close(forward(), layer(maps).flatten(1))
+    (at_weight,) = torch.autograd.grad(layer(maps).flatten(1), layer.weight, gradient)
+    torch.testing.assert_close([product() for product in backward], [at_weight.flatten(1)])
 
 
 def test_a_part_of_a_benchmark_of_speed_appends_a_line(module, tmp_path, capsys, monkeypatch):

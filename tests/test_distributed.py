@@ -30,12 +30,14 @@ CPU = torch.device("cpu")
 
 # No epoch is better than the first: training ends after the second, and goes back to the first.
 STOP = EarlyStopping("epoch", patience=1, load_best=True, sink=lambda text: None)
+IMAGES = {"image_shape": (8, 8), "precision": "float32"}
 CASES = {
     "default": {},
     "ALI": {"method": "ali"},
     "latent regression": {"method": "joint_latent_regression"},
-    "views of images": {"image_shape": (8, 8), "posterior": "gaussian"},
-    "images": {"image_shape": (8, 8), "augmentations": None},
+    "views of images": {**IMAGES, "posterior": "gaussian"},
+    "images": {**IMAGES, "augmentations": None},
+    "mixed precision": {**IMAGES, "precision": "bfloat16"},
     "batch norm in D": {"network": {"discriminator": BodyWithBatchNorm}},
     "batch norm in D of BiGAN": {
         "method": "bigan",
@@ -87,12 +89,15 @@ def test_two_processes_end_with_the_same_bits(found, case):
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_learn_what_one_does(found, case):
     one, two, _ = (result[case] for result in found)
+    # bfloat16 rounds to three digits: single weights may differ by an update.
+    mixed = case == "mixed precision"
     for name, value in one["weights"].items():
-        np.testing.assert_allclose(two["weights"][name], value, rtol=1e-3, atol=2e-4)
+        if not mixed:
+            np.testing.assert_allclose(two["weights"][name], value, rtol=1e-3, atol=2e-4)
     assert len(one["history"]) == len(two["history"]) == (2 if case == "early stopping" else 1)
     for metric in ("discriminator_loss", "encoder_generator_loss", "reconstruction_ratio"):
         values = [result["history"][-1][metric] for result in (one, two)]
-        assert values[0] == pytest.approx(values[1], rel=1e-4)
+        assert values[0] == pytest.approx(values[1], rel=1e-2 if mixed else 1e-4)
 
 
 def test_seeds_drawn_apart_and_dropout_leave_them_equal(found):

@@ -118,6 +118,11 @@ def test_large_images_have_half_as_many_channels(side, channels):
     assert last.in_channels == channels
 
 
+def test_a_convolution_of_the_whole_map_is_a_convolution():
+    layer, maps = dcgan.WholeMapConvolution(5, 3, (4, 2), bias=False), torch.randn(2, 5, 4, 2)
+    torch.testing.assert_close(layer(maps), nn.functional.conv2d(maps, layer.weight))
+
+
 @pytest.mark.parametrize("lost", [(0, 0), (1, 0)])
 def test_upsampling_is_that_to_the_nearest_neighbour_before_a_convolution(lost):
     layer = dcgan.Upsampling(5, 3, lost)

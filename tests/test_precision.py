@@ -73,5 +73,12 @@ def test_auto_is_bfloat16_for_images_on_a_device_that_is_fast_at_it(
     assert config.precision == ("bfloat16" if fast and parameters else "float32")
 
 
-def test_the_cpu_is_not_taken_for_fast_at_it():
+@pytest.mark.parametrize("capabilities", [{"amx_bf16": True}, {"amx_bf16": False}, {}], ids=str)
+def test_a_cpu_is_fast_at_it_if_it_has_amx(monkeypatch, capabilities):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert has_bfloat16_units(torch.device("cpu")) == capabilities.get("amx_bf16", False)
+
+
+def test_a_cpu_is_not_taken_for_fast_at_it_by_a_torch_that_does_not_tell(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert not has_bfloat16_units(torch.device("cpu"))

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_bigan import BiGANTransformer
-from sklearn_bigan.networks.dcgan import Upsampling
+from sklearn_bigan.networks.dcgan import Upsampling, WholeMapConvolution
 from sklearn_bigan.networks.mlp import PairBody
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -57,7 +57,10 @@ class Recorder(Callback):
     def note(self, layer: nn.Module, args: tuple[Tensor], out: Tensor) -> None:
         """Note a run, unless it is part of a diagnosis, which needs no gradient."""
         if torch.is_grad_enabled():
-            self.runs.append(Run(layer, args[0].detach().clone(), out.detach().clone()))
+            x, out = args[0].detach().clone(), out.detach().clone()
+            if isinstance(layer, WholeMapConvolution):
+                x, out = x.flatten(1), out.flatten(1)
+            self.runs.append(Run(layer, x, out))
 
     def on_batch_end(self, net: Any, **kwargs: Any) -> None:
         """Stop listening after one step."""
@@ -116,7 +119,11 @@ def bare(
 ) -> tuple[Product, list[Product]]:
     """Return a layer's product forward, without its bias, and those backward."""
     weight = (layer.kernel() if isinstance(layer, Upsampling) else layer.weight).detach()
-    if isinstance(layer, nn.Linear):
+    # In mixed precision a layer computes in the type of what it puts out.
+    x, weight = x.to(gradient.dtype), weight.to(gradient.dtype)
+    if isinstance(layer, WholeMapConvolution):
+        weight = weight.flatten(1)
+    if isinstance(layer, nn.Linear | WholeMapConvolution):
 
         def product(left: Tensor, right: Tensor) -> Product:
             return partial(torch.mm, left, right, out=left.new_empty(len(left), right.shape[1]))

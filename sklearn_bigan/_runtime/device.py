@@ -44,7 +44,11 @@ def check_device_name(device: str | torch.device) -> None:
 
 
 def has_bfloat16_units(device: torch.device) -> bool:
-    """Return whether the device multiplies bfloat16 in hardware."""
+    """Return whether the device multiplies matrices of bfloat16 in hardware."""
+    if device.type == "cpu":
+        # AMX. The vector instructions of AVX-512 for bfloat16 take longer than those for float32.
+        known = hasattr(torch.cpu, "get_capabilities")  # not in older torch
+        return known and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 

@@ -162,6 +162,8 @@ class SharedBatchNorm(_BatchNorm):
         _, size = rank_and_size()
         if not self.training or not self.shared or size == 1:
             return super().forward(x)
+        given = x.dtype  # bfloat16 in mixed precision; torch's batch norm computes in float32, too
+        x = x.to(torch.promote_types(given, torch.float32))
         dims = [dim for dim in range(x.dim()) if dim != 1]
         own = torch.stack([x.mean(dims), x.var(dims, correction=0)])
         means, variances = gather_stacked(own).unbind(1)
@@ -172,7 +174,7 @@ class SharedBatchNorm(_BatchNorm):
         if self.affine:
             scale = scale * self.weight
         y = (x - mean.view(shape)) * scale.view(shape)
-        return y + self.bias.view(shape) if self.affine else y
+        return (y + self.bias.view(shape) if self.affine else y).to(given)
 
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, n: int) -> None:

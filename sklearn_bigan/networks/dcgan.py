@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv_transpose2d, pad
+from torch.nn.functional import conv_transpose2d, linear, pad
 
 from sklearn_bigan.networks.images import ImageEncoderBody, ImageShape, to_maps, to_rows
 from sklearn_bigan.networks.mlp import SLOPE, layers
@@ -66,13 +66,24 @@ def convolutions(
     return steps
 
 
+class WholeMapConvolution(nn.Conv2d):
+    """A convolution whose kernel covers the whole map, computed as one matrix product.
+
+    On CPUs torch takes four to eight times as long for it as a convolution.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps of one pixel, (batch, n_out, 1, 1)."""
+        return linear(maps.flatten(1), self.weight.flatten(1))[:, :, None, None]
+
+
 def encoder_body(
     n_features: int, latent_dim: int, image_shape: ImageShape, first: int = FIRST_CHANNELS
 ) -> nn.Module:
     """From x (batch, height * width * channels) to hidden features, (batch, ENCODER_WIDTH)."""
     height, width, channels = scales(image_shape, first)[-1]
     whole = nn.Sequential(
-        nn.Conv2d(channels, ENCODER_WIDTH, (height, width), bias=False),
+        WholeMapConvolution(channels, ENCODER_WIDTH, (height, width), bias=False),
         nn.BatchNorm2d(ENCODER_WIDTH),
         nn.LeakyReLU(SLOPE, inplace=True),
     )
