@@ -84,7 +84,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     "images": of_features(
         "What are convolutional features worth, and what does G draw?",
         tuple(IMAGES),
-        (*IMAGE_METHODS, "bigan_tuned", "ali_tuned", "ali_networks", "default", "close_pictures"),
+        (
+            *(*IMAGE_METHODS, "bigan_tuned", "ali_tuned", "ali_networks"),
+            *("default", "whole_budget", "close_pictures"),
+        ),
         ("svm", "reconstruction", "samples", "judge", "spectrum"),
         images=True,
     ),

@@ -482,6 +482,7 @@ METHODS: dict[str, Method] = {
     "ali_networks": Method(published, {"method": "ali", "network": "ali"}),
     "ali_tuned": Method(published, {"method": "ali", "learning_rate": "tuned"}),
     "default": Method(estimator),
+    "whole_budget": Method(published),
     "close_pictures": Method(estimator, {"cycle_weight": 150}),
     **{
         kind + " on PCA" * on_pca: other(partial(plain, partial(clusterer, kind, on_pca)))
