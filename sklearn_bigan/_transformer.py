@@ -272,8 +272,9 @@ class BiGANTransformer(
         hardware for it or a CPU with AMX, of which older versions of torch do not know; else
         "float32".
     compile : bool, default=False
-        Whether torch compiles the training step in each call of `fit` or `partial_fit`. See the
-        README for when this is worthwhile. Results differ by rounding.
+        Whether torch compiles the training step in each call of `fit` or `partial_fit`, for which
+        it needs a C++ compiler. This pays for long trainings of tables with small layers; images
+        train more slowly in bfloat16 on a CPU. Results differ by rounding.
     checkpoint : None, path or (path, seconds), default=None
         File that `fit` writes its state to every three minutes or every so many seconds, above 0,
         and on Ctrl-C. If the file exists, `fit` goes on from there and ends with the bits of a
