@@ -28,7 +28,7 @@ from scipy.stats import spearmanr
 
 Get = Callable[[Line], Any]
 # Former and tried defaults, told in the section Images of README.md.
-TRIED = ("free_kernels", "first_channels_32", "float32", "scheduled")
+TRIED = ("cycle_weight_5", "free_kernels", "first_channels_32", "float32", "scheduled")
 ORDER = [*METHODS, *TRIED, "gan_discriminator"]
 # Detectors that the benchmark does not have any more.
 FORMER_DETECTORS = ("forest_twice", "trimmed_untrained", "egbad_trimmed", "hidden_trimmed")
