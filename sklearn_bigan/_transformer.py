@@ -269,7 +269,7 @@ class BiGANTransformer(
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Data type of matrix products and convolutions during training (mixed precision); weights
         and losses stay float32. "auto" is "bfloat16" with `image_shape` on a CUDA device with
-        hardware for it or a CPU with AMX, of which older versions of torch do not know; else
+        hardware for it, or on a CPU that torch reports to have AMX (older versions do not); else
         "float32".
     compile : bool, default=False
         Whether torch compiles the training step in each call of `fit` or `partial_fit`, for which
