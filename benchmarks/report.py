@@ -158,23 +158,26 @@ def images(results: Path) -> str:
 
 
 def outliers(protocol: str, results: Path) -> str:
-    """Return the ROC AUC of every detector on every table, and the mean over the tables."""
+    """Return the ROC AUC of every detector on every table, and the means over the tables."""
     names = anomaly.TABLES
     runs: dict[str, dict[str, dict[int, Line]]] = {}
     for line in found(results, "anomaly_tables.jsonl"):
         if line["protocol"] == protocol:
             cells = runs.setdefault(line["method"], {})
             cells.setdefault(line["data"], {})[line["seed"]] = line
-    rows = [["detector", *names, "mean", "seconds", "seeds"]]
+    rows = [["detector", *names, "mean", "average precision", "seconds", "seeds"]]
     for name in [*anomaly.METHODS, *FORMER_DETECTORS]:
         tables = [runs.get(name, {}).get(data, {}) for data in names]
         seeds = sorted(set.intersection(*map(set, tables)))
         if not seeds:
             continue
-        means = [statistics.mean(t[seed]["roc_auc"] for t in tables) for seed in seeds]
         medians = [statistics.median(t[seed]["roc_auc"] for seed in seeds) for t in tables]
+        means = [
+            cell(statistics.mean(t[seed][figure] for t in tables) for seed in seeds)
+            for figure in ("roc_auc", "average_precision")
+        ]
         seconds = statistics.median(line["seconds"] for t in tables for line in t.values())
-        figures = [*(f"{value:.3f}" for value in medians), cell(means), f"{seconds:.1f}"]
+        figures = [*(f"{value:.3f}" for value in medians), *means, f"{seconds:.1f}"]
         rows.append([name, *figures, str(len(seeds))])
     return markdown(rows)
 
