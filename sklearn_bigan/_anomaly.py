@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -30,17 +30,31 @@ LEAST_DISTANCE = 1e-6
 # A column whose spread is below this share of the largest is constant but for rounding.
 LEAST_SPREAD = 1e-6
 
-Distance = Callable[[BiGAN, Tensor], Tensor]  # of each row, (batch,), at least 0
+
+class Encoded(NamedTuple):
+    """Standardised rows and what the encoder's body makes of them, once for all distances."""
+
+    x: Tensor
+    hidden: Tensor  # what codes are computed from
+    pooled: Tensor  # the hidden features that `transform` returns
+
+    @classmethod
+    def of(cls, bigan: BiGAN, x: Tensor) -> Self:
+        """Run the encoder's body."""
+        return cls(x, *bigan.averaged.encoder.hidden_and_pooled(x))
 
 
-def egbad(bigan: BiGAN, x: Tensor) -> Tensor:
+Distance = Callable[[BiGAN, Encoded], Tensor]  # of each row, (batch,), at least 0
+
+
+def egbad(bigan: BiGAN, rows: Encoded) -> Tensor:
     """Return EGBAD's anomaly score of each row (Zenati et al. 2018, section 3), (batch,).
 
     0.9 * ||x - G(E(x))||_1 + 0.1 * ||f(x, E(x)) - f(G(E(x)), E(x))||_1, f the layer of D before the
     logit.
     """
-    D = bigan.discriminator
-    z_hat = bigan.averaged.encoder(x)
+    D, x = bigan.discriminator, rows.x
+    z_hat, _ = bigan.averaged.encoder.moments(rows.hidden)
     x_hat = bigan.averaged.generator(z_hat)
     gap = D.features((x, z_hat)) - D.features((x_hat, z_hat))
     reconstruction, matching = (x - x_hat).abs().sum(1), gap.abs().sum(1)
@@ -64,10 +78,10 @@ class ColumnDistance:
         x = net.standardizer.transform(X)
         return cls(*robust_units(x))
 
-    def __call__(self, bigan: BiGAN, x: Tensor) -> Tensor:
-        """Return the distance of each standardised row."""
-        center, spread = (on(x, values) for values in (self.center, self.spread))
-        return torch.log1p(((x - center) / spread).abs()).sum(1)
+    def __call__(self, bigan: BiGAN, rows: Encoded) -> Tensor:
+        """Return the distance of each row."""
+        center, spread = (on(rows.x, values) for values in (self.center, self.spread))
+        return torch.log1p(((rows.x - center) / spread).abs()).sum(1)
 
 
 @dataclass(frozen=True)
@@ -88,12 +102,10 @@ class HiddenDistance:
         whitening = axes / np.sqrt(np.maximum(variances, least))
         return cls(fitted.location_.astype(np.float32), whitening.astype(np.float32))
 
-    def __call__(self, bigan: BiGAN, x: Tensor) -> Tensor:
-        """Return the distance of each standardised row."""
-        hidden = bigan.averaged.encoder.features(x, "hidden")
-        return torch.linalg.vector_norm(
-            (hidden - on(x, self.center)) @ on(x, self.whitening), dim=1
-        )
+    def __call__(self, bigan: BiGAN, rows: Encoded) -> Tensor:
+        """Return the distance of each row."""
+        center, whitening = (on(rows.x, values) for values in (self.center, self.whitening))
+        return torch.linalg.vector_norm((rows.pooled - center) @ whitening, dim=1)
 
 
 @dataclass(frozen=True)
@@ -142,7 +154,8 @@ def logarithms(
     """Return the logarithms of the distances of each row, (n_samples, n_distances), float64."""
 
     def of_chunk(x: Tensor) -> Tensor:
-        return torch.stack([distance(net.module_, x) for distance in distances], dim=1)
+        rows = Encoded.of(net.module_, x)
+        return torch.stack([distance(net.module_, rows) for distance in distances], dim=1)
 
     found = net.map_rows(of_chunk, X).astype(np.float64)
     if forest is not None:

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from sklearn_bigan import _parameters as parameters
-from sklearn_bigan._anomaly import egbad
+from sklearn_bigan._anomaly import Encoded, egbad
 from sklearn_bigan._data.rows import check_kind, dense, extremes
 from sklearn_bigan._data.statistics import ColumnStatistics
 from sklearn_bigan._files.content import Content
@@ -923,7 +923,11 @@ class BiGANTransformer(
         """
         X = self._rows(X)
         bigan = self.net_.module_
-        return self.net_.map_rows(lambda x: -egbad(bigan, x).unsqueeze(1), X).ravel()
+
+        def of_chunk(x: Tensor) -> Tensor:
+            return -egbad(bigan, Encoded.of(bigan, x)).unsqueeze(1)
+
+        return self.net_.map_rows(of_chunk, X).ravel()
 
     # What the fitted estimator tells about itself.
 

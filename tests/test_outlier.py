@@ -18,7 +18,7 @@ from sklearn_bigan import (
     OutlierDisplay,
     OutlierImagesDisplay,
 )
-from sklearn_bigan._anomaly import HiddenDistance, robust_units
+from sklearn_bigan._anomaly import Encoded, HiddenDistance, robust_units
 from sklearn_bigan._forest import ForestScore
 from sklearn_bigan._parameters import draw_seed
 
@@ -132,11 +132,14 @@ def test_the_hidden_distance_is_mahalanobis_with_ledoit_and_wolfs_covariance(sma
     from sklearn.covariance import LedoitWolf
 
     net = small(features="hidden", hidden_layer_sizes=(8,)).fit(small_digits).net_
+    bigan = net.module_
     distance = HiddenDistance.fit(net, small_digits)
     hidden = net.map_rows(
-        lambda x: net.module_.averaged.encoder.features(x, "hidden"), small_digits
+        lambda x: bigan.averaged.encoder.features(x, "hidden"), small_digits
     ).astype(np.float64)
-    found = net.map_rows(lambda x: distance(net.module_, x).unsqueeze(1), small_digits).ravel()
+    found = net.map_rows(
+        lambda x: distance(bigan, Encoded.of(bigan, x)).unsqueeze(1), small_digits
+    ).ravel()
     expected = np.sqrt(LedoitWolf().fit(hidden).mahalanobis(hidden))
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
