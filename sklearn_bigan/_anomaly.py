@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 from sklearn.covariance import LedoitWolf
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from sklearn_bigan._forest import ForestScore
@@ -159,8 +159,10 @@ def logarithms(
 
     found = net.map_rows(of_chunk, X).astype(np.float64)
     if forest is not None:
-        chunks = gen_batches(len(X), chunk_rows(X.shape[1]))
-        found = np.column_stack([found, np.concatenate([forest(X[cut]) for cut in chunks])])
+        # Not gen_batches, which checks its parameters for a tenth of the time that one row takes.
+        at_a_time = chunk_rows(X.shape[1])
+        chunks = (X[start : start + at_a_time] for start in range(0, len(X), at_a_time))
+        found = np.column_stack([found, np.concatenate([forest(chunk) for chunk in chunks])])
     return np.log(np.maximum(found, LEAST_DISTANCE))
 
 

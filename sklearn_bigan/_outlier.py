@@ -8,10 +8,10 @@ from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
 from sklearn.ensemble import IsolationForest
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from sklearn_bigan._anomaly import AnomalyScore
-from sklearn_bigan._data.rows import check_kind
+from sklearn_bigan._data.rows import check_kind, checked_rows
 from sklearn_bigan._forest import ForestScore
 from sklearn_bigan._parameters import draw_seed
 from sklearn_bigan._runtime.inference import chunk_rows
@@ -204,7 +204,7 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
             Higher is more normal. The median of the rows that the networks were trained on is
             about 0; differences are in units of the spread of their scores.
         """
-        return self._score_samples(self._rows(X))
+        return self._score_samples(checked_rows(self, X))
 
     def _score_samples(self, X: np.ndarray) -> np.ndarray:
         return -self._score(self.transformer_.net_, X)
@@ -257,7 +257,7 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
             In units of `score_samples`. Positive where the column makes the row odder than its
             median would; they need not add up to the score.
         """
-        X = self._rows(X)
+        X = checked_rows(self, X)
         scores = self._score_samples(X)
         gains = np.empty(X.shape)
         for row, score, gain in zip(X, scores, gains, strict=True):
@@ -267,9 +267,3 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
                 replaced[np.arange(len(columns)), columns] = self._median[cut]
                 gain[cut] = self._score_samples(replaced) - score
         return gains
-
-    def _rows(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        check_kind(X)
-        with numpy_settings():
-            return validate_data(self, X, reset=False)

@@ -1,6 +1,5 @@
 """BiGAN and ALI as a scikit-learn transformer."""
 
-import math
 import os
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from sklearn_bigan import _parameters as parameters
 from sklearn_bigan._anomaly import Encoded, egbad
-from sklearn_bigan._data.rows import check_kind, dense, extremes
+from sklearn_bigan._data.rows import check_kind, checked_rows, dense, extremes
 from sklearn_bigan._data.statistics import ColumnStatistics
 from sklearn_bigan._files.content import Content
 from sklearn_bigan._files.onnx import encoder_model, generator_model
@@ -989,12 +988,7 @@ class BiGANTransformer(
 
     def _rows(self, X: Any) -> Any:
         """Return X as finite rows of any numeric dtype, an array or CSR; converted later."""
-        # scikit-learn's validation takes longer than the encoder takes for one row.
-        if not self._is_valid(X):
-            check_is_fitted(self)
-            check_kind(X)
-            with numpy_settings():
-                X = validate_data(self, X, reset=False, accept_sparse="csr")
+        X = checked_rows(self, X, accept_sparse="csr")
         bounds = OUTPUT_RANGES[self.output_activation_]
         if bounds is not None:
             least, most = extremes(X)
@@ -1006,16 +1000,6 @@ class BiGANTransformer(
                     f"{self.output_activation_!r}. Scale X as the training data were scaled."
                 )
         return X
-
-    def _is_valid(self, X: Any) -> bool:
-        """Return whether X is certainly an array of finite floats as wide as in `fit`."""
-        if type(X) is not np.ndarray or X.dtype.char not in "fd" or X.ndim != 2 or not len(X):
-            return False
-        named = hasattr(self, "feature_names_in_")
-        if named or X.shape[1] != getattr(self, "n_features_in_", None):
-            return False
-        with np.errstate(over="ignore", invalid="ignore"):
-            return math.isfinite(np.add.reduce(X, axis=None))
 
     # Pickling and files.
 

@@ -1,12 +1,17 @@
 """What may be passed as X, before scikit-learn looks at its values; and sparse rows made dense."""
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
+
+from sklearn_bigan._runtime.settings import numpy_settings
 
 # Dtypes of numbers and of what may hold numbers; scikit-learn judges the latter and complex ones.
 NUMERIC_KINDS = "biufcOSU"
@@ -45,6 +50,31 @@ def check_kind(X: Any, name: str = "X") -> None:
             f"{name} must be numeric. Got {dates}; convert dates and durations to numbers first, "
             f"for example to days: (dates - dates.min()) / np.timedelta64(1, 'D')."
         )
+
+
+def checked_rows(estimator: BaseEstimator, X: Any, accept_sparse: str | bool = False) -> Any:
+    """Return finite rows of any numeric dtype, as wide as those that the estimator was fitted to.
+
+    Raises TypeError or ValueError for others, and NotFittedError if there was no `fit`.
+    """
+    # scikit-learn's validation takes as long as the encoder takes for one row.
+    if _is_valid(estimator, X):
+        return X
+    check_is_fitted(estimator)
+    check_kind(X)
+    with numpy_settings():
+        return validate_data(estimator, X, reset=False, accept_sparse=accept_sparse)
+
+
+def _is_valid(estimator: BaseEstimator, X: Any) -> bool:
+    """Return whether X is certainly an array of finite floats as wide as in `fit`."""
+    if type(X) is not np.ndarray or X.dtype.char not in "fd" or X.ndim != 2 or not len(X):
+        return False
+    named = hasattr(estimator, "feature_names_in_")
+    if named or X.shape[1] != getattr(estimator, "n_features_in_", None):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.add.reduce(X, axis=None))
 
 
 def is_sparse(X: Any) -> bool:
