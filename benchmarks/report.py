@@ -395,6 +395,7 @@ def experiments(results: Path) -> str:
 
 LINEAR = ("linear_100", "linear_1000", "linear_all")
 SCORES = ("reconstruction", "sample", "prior", "trustworthiness")
+TIMES = ("ratio", "seconds", "floor_seconds")
 BY_DATA: dict[str, Get] = {"data": get("data")}
 # Keys and figures of the experiments that have simple tables.
 SIMPLE: dict[str, tuple[dict[str, Get], tuple[str, ...] | dict[str, Get]]] = {
@@ -451,16 +452,12 @@ TABLES_OF_README: dict[str, Callable[[Path], str]] = {
     **{f"peers_{shape}": partial(peers, shape) for shape in ("small", "table", "images")},
     **{f.__name__: f for f in (experiments, learning_rates, images, selection)},
     **{f.__name__: f for f in (roofline_images, profile, imports, processes)},
-    "transform": partial(
-        grid, "transform", "encoders", "encoder", names=("ratio", "seconds", "floor_seconds")
-    ),
+    "transform": partial(grid, "transform", "encoders", "encoder", names=TIMES),
     "transform_guards": partial(
-        *(grid, "transform", "guards", "encoder"),
-        names=("microseconds", "ratio", "seconds", "floor_seconds"),
+        grid, "transform", "guards", "encoder", names=("microseconds", *TIMES)
     ),
-    "transform_onnx": partial(
-        grid, "transform", "onnx", "encoder", names=("ratio", "seconds", "floor_seconds")
-    ),
+    "transform_onnx": partial(grid, "transform", "onnx", "encoder", names=TIMES),
+    "transform_detectors": partial(grid, "transform", "detectors", "networks", names=TIMES),
     "scale": partial(grid, "scale", "rows", "rows"),
     "duration_tables": partial(grid, "duration", "tables", "rows"),
     "duration_images": partial(grid, "duration", "images", "images"),

@@ -1,6 +1,6 @@
-"""`transform` over a bare forward pass of the encoder, and its ONNX model over `transform`.
+"""`transform` over a bare forward pass of the encoder; its ONNX model and a detector over `transform`.
 
-Both of many rows and of one row. The part "guards" measures what one row's checks and the fixing of
+All of many rows and of one row. The part "guards" measures what one row's checks and the fixing of
 the process's settings cost.
 """
 
@@ -15,7 +15,9 @@ from unittest import mock
 import numpy as np
 import torch
 
-from sklearn_bigan import BiGANTransformer
+from sklearn.base import clone
+
+from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer
 from speed.clock import Figures, beside, seconds
 from speed.steps import noise
 
@@ -90,6 +92,16 @@ def onnx(*, device: str, rounds: int = 15) -> Figures:
     return figures
 
 
+def detectors(*, device: str, rounds: int = 5) -> Figures:
+    """Measure the detector's `predict` over `transform` of its networks in the same way."""
+    figures: Figures = {}
+    for name, model, X in models(device):
+        detector = BiGANOutlierDetector(clone(model), random_state=0).fit(X[:1000])
+        found = in_turns(detector.predict, detector.transformer_.transform, X, device, rounds)
+        figures |= {f"{name}, {rows}": own for rows, own in found.items()}
+    return figures
+
+
 # What guards `transform`, by module, and what stands for it where there are no guards.
 GUARDS = {
     "_runtime.inference.InferenceSettings": torch.inference_mode,
@@ -126,4 +138,4 @@ def guards(*, device: str, rounds: int = 400) -> Figures:
     return figures
 
 
-PARTS = {"encoders": encoders, "guards": guards, "onnx": onnx}
+PARTS = {"encoders": encoders, "guards": guards, "onnx": onnx, "detectors": detectors}
