@@ -1,4 +1,4 @@
-"""`transform` over a bare forward pass of the encoder; its ONNX model and a detector over `transform`.
+"""`transform` over a bare pass of the encoder; its ONNX model and a detector over `transform`.
 
 All of many rows and of one row. The part "guards" measures what one row's checks and the fixing of
 the process's settings cost.
@@ -14,7 +14,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-
 from sklearn.base import clone
 
 from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer
