@@ -88,7 +88,7 @@ class ModelSpec:
         if kind == "mlp":
             bodies = [partial(body, widths=self.hidden_layer_sizes) for body in MLP_BODIES]
         else:
-            first = {"first": self.first_channels} if kind == "dcgan" else {}
+            first = {"n_first": self.first_channels} if kind == "dcgan" else {}
             options = {"image_shape": self.image_shape} | first
             bodies = [partial(body, **options) for body in IMAGE_BODIES[kind]]
         return dict(zip(ROLES, bodies, strict=True)) | self.user_factories()

@@ -3,9 +3,9 @@
 Radford, Metz and Chintala (2016, arXiv:1511.06434): strided convolutions, no pooling, more channels
 as the maps get smaller. One description, `scales`, serves all three networks and every size: maps
 are halved, rounding down, as long as 3 pixels are left in both directions. The encoder ends, like
-ALI's, with a layer over the whole of the last maps. SimCLR's authors found features better with one
-more layer between them and the contrastive loss; so they were here, in one run on MNIST and one on
-CIFAR-10, and the codes up to a point worse.
+ALI's, with a layer over the whole of the last maps. SimCLR's authors found that features one layer
+before the contrastive loss are better. Here they were, too, in one run on MNIST and one on
+CIFAR-10; codes lost up to one point of accuracy.
 """
 
 import math
@@ -43,22 +43,22 @@ def first_channels(image_shape: ImageShape) -> int:
     return FIRST_CHANNELS if height * width < LARGE_IMAGE else FIRST_CHANNELS_LARGE
 
 
-def scales(image_shape: ImageShape, first: int = FIRST_CHANNELS) -> list[ImageShape]:
+def scales(image_shape: ImageShape, n_first: int = FIRST_CHANNELS) -> list[ImageShape]:
     """Height, width and channels of the image and of each map after it."""
     shapes = [image_shape]
     while min(shapes[-1][:2]) >= STRIDE * LEAST_SIZE:
         height, width, _ = shapes[-1]
-        channels = min(first * 2 ** (len(shapes) - 1), MOST_CHANNELS)
+        channels = min(n_first * 2 ** (len(shapes) - 1), MOST_CHANNELS)
         shapes.append((height // STRIDE, width // STRIDE, channels))
     return shapes
 
 
 def convolutions(
-    image_shape: ImageShape, first: int = FIRST_CHANNELS, *, batch_norm: bool
+    image_shape: ImageShape, n_first: int = FIRST_CHANNELS, *, batch_norm: bool
 ) -> list[nn.Module]:
     """Strided convolution, optional BatchNorm, LeakyReLU: from each scale to the next."""
     steps: list[nn.Module] = []
-    for (_, _, n_in), (_, _, n_out) in pairwise(scales(image_shape, first)):
+    for (_, _, n_in), (_, _, n_out) in pairwise(scales(image_shape, n_first)):
         step = nn.Sequential(nn.Conv2d(n_in, n_out, KERNEL, STRIDE, PADDING, bias=not batch_norm))
         if batch_norm:
             step.append(nn.BatchNorm2d(n_out))
@@ -78,17 +78,17 @@ class WholeMapConvolution(nn.Conv2d):
 
 
 def encoder_body(
-    n_features: int, latent_dim: int, image_shape: ImageShape, first: int = FIRST_CHANNELS
+    n_features: int, latent_dim: int, image_shape: ImageShape, n_first: int = FIRST_CHANNELS
 ) -> nn.Module:
     """From x (batch, height * width * channels) to hidden features, (batch, ENCODER_WIDTH)."""
-    height, width, channels = scales(image_shape, first)[-1]
+    height, width, channels = scales(image_shape, n_first)[-1]
     whole = nn.Sequential(
         WholeMapConvolution(channels, ENCODER_WIDTH, (height, width), bias=False),
         nn.BatchNorm2d(ENCODER_WIDTH),
         nn.LeakyReLU(SLOPE, inplace=True),
     )
     return ImageEncoderBody(
-        image_shape, [*convolutions(image_shape, first, batch_norm=True), whole]
+        image_shape, [*convolutions(image_shape, n_first, batch_norm=True), whole]
     )
 
 
@@ -139,10 +139,10 @@ class GeneratorBody(nn.Module):
         n_features: int,
         latent_dim: int,
         image_shape: ImageShape,
-        first: int = FIRST_CHANNELS,
+        n_first: int = FIRST_CHANNELS,
     ) -> None:
         super().__init__()
-        upwards = scales(image_shape, first)[::-1]
+        upwards = scales(image_shape, n_first)[::-1]
         self.first_shape = height, width, channels = upwards[0]
         self.first = nn.Linear(latent_dim, height * width * channels, bias=False)
         self.layers = nn.Sequential(nn.BatchNorm2d(channels), nn.LeakyReLU(SLOPE, inplace=True))
@@ -171,16 +171,16 @@ class DiscriminatorBody(nn.Module):
         n_features: int,
         latent_dim: int,
         image_shape: ImageShape,
-        first: int = FIRST_CHANNELS,
+        n_first: int = FIRST_CHANNELS,
     ) -> None:
         super().__init__()
         self.image_shape = image_shape
-        self.x_tower = nn.Sequential(*convolutions(image_shape, first, batch_norm=False))
+        self.x_tower = nn.Sequential(*convolutions(image_shape, n_first, batch_norm=False))
         # A plain GAN's D sees no z.
         self.z_tower = nn.Sequential(
             *layers(latent_dim, [CODE_WIDTH] * (latent_dim > 0), batch_norm=False)
         )
-        seen = math.prod(scales(image_shape, first)[-1]) + CODE_WIDTH * (latent_dim > 0)
+        seen = math.prod(scales(image_shape, n_first)[-1]) + CODE_WIDTH * (latent_dim > 0)
         self.joint = nn.Sequential(*layers(seen, [JOINT_WIDTH], batch_norm=False))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
