@@ -43,11 +43,11 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         one with an `image_shape`.
     distance : {"auto", "combined", "hidden", "egbad"}, default="auto"
         What a row's score is. "hidden" is its Mahalanobis distance in the encoder's hidden
-        features. "egbad" is the error of its reconstruction with the distance of the two in the
-        discriminator's features [1]_. "combined" is the mean of both, of the deviation of the row's
-        columns from their medians and of the score of an isolation forest [2]_, each after the
-        logarithm and in units of its spread. "auto" is "hidden" for images and "combined" for
-        tables.
+        features. "egbad" is a weighted sum of its reconstruction error and of the distance between
+        the row and its reconstruction in the discriminator's features [1]_. "combined" is the mean
+        of four parts: these two, the deviation of the columns from their medians, and the score of
+        an isolation forest [2]_. Each part is the logarithm, centred and divided by its spread over
+        the training rows. "auto" is "hidden" for images and "combined" for tables.
     trim : float, default=0.0
         Share of the rows of X, from 0 to below 0.5, that the networks are not trained on: those
         that an isolation forest finds least normal. It helps where outliers are far away in single

@@ -158,19 +158,20 @@ class BiGANTransformer(
         follows from it. "auto" is the recipe described above. "bigan" [1]_ and "ali" [2]_ are the
         published methods, with the prior, loss, learning rate and batch size of their papers. The
         last two are the baselines of [1]_, section 4.1: a plain GAN, with an E trained to predict z
-        from G(z); none or 0.25 of the gradient of that loss flows into G.
+        from G(z). The gradient of that loss does not flow into G in "latent_regression"; a quarter
+        of it does in "joint_latent_regression".
     posterior : {"auto", "deterministic", "gaussian"}, default="auto"
         q(z | x). Deterministic: z = E(x). Gaussian: z = mu(x) + sigma(x) * eps with normal eps;
         `transform` returns the mean. "auto" is "gaussian" for ALI, else "deterministic".
     prior : {"auto", "mixture", "normal", "uniform"} or int, default="auto"
-        p(z): a mixture of equally likely Gaussians around fixed, well separated means, whose
-        weights, means and covariances (above 128 components variances) are fitted to the codes at
-        the end of `fit`; N(0, 1) or U(-1, 1) in each component. Codes are squashed to the range of
-        the prior. An int, at least 1, is the number of Gaussians in a mixture; "mixture" has 50.
-        Use more than the data has classes: clusters may share a class, but classes that share a
-        cluster are merged. "auto" is "mixture" for ``method="auto"`` (on MNIST 4 points better with
-        100 labels than "normal"; without clusters in the data "normal" is better), "normal" for
-        ALI, else "uniform".
+        The distribution p(z) of codes. "mixture" has 50 Gaussians. In training they are equally
+        likely, with fixed, well separated means; at the end of `fit` their weights, means and
+        covariances (above 128 components variances) are fitted to the codes. "normal" is N(0, 1)
+        and "uniform" U(-1, 1) in each component. Codes are squashed to the range of the prior. An
+        int, at least 1, is the number of Gaussians in a mixture. Use more than the data has
+        classes: clusters may share a class, but classes that share a cluster are merged. "auto" is
+        "mixture" for ``method="auto"`` (on MNIST 3 points better with 100 labels than "normal";
+        without clusters in the data "normal" is better), "normal" for ALI, else "uniform".
     network : {"auto", "mlp", "dcgan", "ali"} or dict, default="auto"
         The networks' bodies: "mlp" for tables; for images "dcgan", strided convolutions [4]_, or
         "ali", the networks of [2]_, appendix A, which take about ten times as long. "auto" is
@@ -178,13 +179,14 @@ class BiGANTransformer(
         "discriminator" to a class or function that is called with the keywords `n_features`,
         `latent_dim` and, if given, `image_shape` (of length 3), and returns a `torch.nn.Module`:
         the encoder's maps x to hidden features, the generator's maps z to `n_features` columns, the
-        discriminator's maps (x, z) to features. x is standardised. The layer that makes codes, the
-        output bias and activation, and the logit are added. A body returns float32, one row for
-        each row of its input. In evaluation mode a row's output must not depend on the other rows:
-        batch norm needs running statistics. `fit` tries this on a few rows before training. Bodies
-        get copies, and may work in place. A latent regressor's discriminator gets
-        ``latent_dim=0``. A discriminator body with the attribute ``row_independent = True``
-        declares that no row's logit depends on other rows (no batch norm); a step is then cheaper.
+        discriminator's maps (x, z) to features. x is standardised, unless the output activation is
+        "sigmoid" or "tanh". The layer that makes codes, the output bias and activation, and the
+        logit are added. A body returns float32, one row for each row of its input. In evaluation
+        mode a row's output must not depend on the other rows: batch norm needs running statistics.
+        `fit` tries this on a few rows before training. Bodies get copies, and may work in place.
+        A latent regressor's discriminator gets ``latent_dim=0``. A discriminator body with the
+        attribute ``row_independent = True`` declares that no row's logit depends on other rows (no
+        batch norm); a step is then cheaper.
     hidden_layer_sizes : "auto" or array-like of int, default="auto"
         Widths of the mlp's hidden layers, from x to z; G has them in reverse. "auto" is (512, 512)
         from 10,000 rows on, else (256, 256).
@@ -205,11 +207,10 @@ class BiGANTransformer(
         1, rounding aside, else "identity"; see `output_activation_`. With
         "identity", X is centred and divided by one common scale, so that neither its unit nor its
         origin matters. In a table, a column whose standard deviation is more than three times the
-        median is scaled down to three times the median, and outliers are squashed smoothly: for
-        the networks no value is more than 20 standard deviations (of its column or of all columns,
-        without outliers) from the centre of its column, and generated values stay in the range of
-        the training data.
-        Standardise columns of different units first.
+        median of all columns' is scaled down to three times that median, and outliers are squashed
+        smoothly: for the networks no value is more than 20 standard deviations (of its column or of
+        all columns, without outliers) from the centre of its column, and generated values stay in
+        the range of the training data. Standardise columns of different units first.
     features : {"latent", "hidden", "all"}, default="latent"
         What `transform` returns: z; the encoder's last hidden features; z followed by them. For a
         linear classifier codes are best on images with few labels (MNIST, 100 labels: .963, all
@@ -219,17 +220,18 @@ class BiGANTransformer(
         image. May be changed after `fit`.
     cycle_weight : float or "auto", default="auto"
         Weight, at least 0, of the mean of ||x - G(E(x))||^2, divided by that of ||x - mean||^2, in
-        standardised units. "auto" is 100, or 50 with `image_shape` (more makes better
-        pictures, less makes better hidden features of photographs), and 0 for the published
-        methods. Without it digits' R^2 falls from .87 to
-        below 0. With ``method="auto"`` and a positive weight, the mean squared error of E(G(z)) as
-        an estimate of z is added with weight 5.
+        standardised units. "auto" is 100, or 50 with `image_shape` (more makes better pictures,
+        less makes better hidden features of photographs), and 0 for the published methods. Without
+        it digits' R^2 falls from .87 to below 0. With ``method="auto"`` and a
+        positive weight, the mean squared error of E(G(z)) as an estimate of z is added with weight
+        5.
     consistency_weight : float or "auto", default="auto"
-        Weight, at least 0, of the contrastive loss: to identify the code of a row's neighbour (see
-        `n_neighbors`) among the codes of the batch by the Cauchy kernel, 1 / (1 + 4 d^2) for codes
-        at a distance of d standard deviations [7]_; or with augmentation that of the view of the
-        image, by the cosine [5]_. More makes tighter clusters and worse reconstructions. "auto"
-        is 30, 50 with `image_shape`, and 0 for the published methods.
+        Weight, at least 0, of the contrastive loss. For tables it is the cross-entropy of
+        identifying the code of a row's neighbour (see `n_neighbors`) among the codes of the batch,
+        by the Cauchy kernel 1 / (1 + 4 d^2) of codes d standard deviations apart [7]_. With
+        augmentation it is that of identifying the code of the image's view, by the cosine [5]_.
+        More makes tighter clusters and worse reconstructions. "auto" is 30, 50 with
+        `image_shape`, and 0 for the published methods.
     n_neighbors : int or "auto", default="auto"
         Number of nearest neighbours, at least 0, that the contrastive loss draws from: in each pass
         one of them, at random, is the row's positive. At most 1 % of the rows (but at least 3) are
@@ -302,7 +304,7 @@ class BiGANTransformer(
         The training, a complete skorch net: ``net_.partial_fit(X)`` trains on and
         ``net_.predict(X)`` returns codes. ``net_.module_`` holds `encoder`, `generator` and
         `discriminator` as they are trained, and in `averaged` E and G as they are used. The
-        networks see standardised rows.
+        networks see rows in the units of ``net_.standardizer``.
     device_ : str
         Device that holds the networks, for example "cpu" or "cuda:0".
     output_activation_ : str

@@ -113,8 +113,8 @@ def sample_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0
 def prior_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0) -> float:
     """How hard it is to tell codes from draws of the prior, by a classifier two-sample test.
 
-    The test of `sample_score`, of codes of X and as many draws of the prior as `sample` uses it,
-    which a mixture prior is after it has been fitted to the training codes. If codes and prior
+    The test of `sample_score`, on the codes of X and as many draws from the prior. A mixture prior
+    is used as `sample` uses it: fitted to the training codes. If codes and prior
     differ, samples come from codes that G has hardly seen in training. Codes are drawn from
     q(z | x): with a deterministic posterior they are those of `transform`, whatever `features`.
 
@@ -158,8 +158,8 @@ def trustworthiness_score(
     """Share of neighbourhoods that codes keep: the trustworthiness of the codes.
 
     1 - 2 / (n k (2 n - 3 k - 1)) sum_i sum_j max(0, r(i, j) - k), over the k nearest neighbours j
-    of the code of row i, where x_j is the r(i, j)-th nearest row to x_i [1]_: codes that are near
-    each other should be those of rows that are. Distances are Euclidean. Codes are those of
+    of the code of row i, where x_j is the r(i, j)-th nearest row to x_i [1]_: rows whose codes
+    are near each other should be near each other, too. Distances are Euclidean. Codes are those of
     `transform` with ``features="latent"``. Of more than 1000 rows 1000 are drawn.
 
     Parameters

@@ -27,7 +27,8 @@ class TrainingDisplay:
     The adversarial losses show the balance between the players, but not whether the networks learn
     anything. The diagnostics do: how well E and G invert each other, and how well codes and samples
     cover the prior and the data. Spreads are best at 1, a solid line; the reconstruction ratio and
-    the latent error are best at 0, and E and G have learned nothing at 1; coverage is best at .97.
+    the latent error are best at 0, and E and G have learned nothing at 1; coverage is best at .97,
+    its value if samples and rows have one distribution.
     Dashed and dotted lines are the thresholds of the warnings of `fit`.
 
     Parameters
