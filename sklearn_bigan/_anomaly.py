@@ -11,7 +11,6 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from sklearn_bigan._forest import ForestScore
-from sklearn_bigan._runtime.inference import chunk_rows
 from sklearn_bigan._training.net import BiGANNet
 from sklearn_bigan.networks.bigan import BiGAN
 
@@ -27,8 +26,9 @@ MAX_ROWS = 20_000
 # A smaller distance is rounding, and has no logarithm of interest.
 LEAST_DISTANCE = 1e-6
 
-# A column whose spread is below this share of the largest is constant but for rounding.
-LEAST_SPREAD = 1e-6
+# A column whose spread is below this share of the largest is constant but for rounding, and so is
+# a direction of the hidden features whose variance is below this share of the largest.
+LEAST_SPREAD, LEAST_VARIANCE = 1e-6, 1e-6
 
 
 class Encoded(NamedTuple):
@@ -98,7 +98,7 @@ class HiddenDistance:
         hidden = net.map_rows(lambda x: encoder.features(x, "hidden"), X)
         fitted = LedoitWolf().fit(hidden.astype(np.float64))
         variances, axes = np.linalg.eigh(fitted.covariance_)
-        least = LEAST_SPREAD * variances[-1] or 1.0
+        least = (LEAST_VARIANCE * variances[-1]) or 1.0
         whitening = axes / np.sqrt(np.maximum(variances, least))
         return cls(fitted.location_.astype(np.float32), whitening.astype(np.float32))
 
@@ -159,10 +159,7 @@ def logarithms(
 
     found = net.map_rows(of_chunk, X).astype(np.float64)
     if forest is not None:
-        # Not gen_batches, which checks its parameters for a tenth of the time that one row takes.
-        at_a_time = chunk_rows(X.shape[1])
-        chunks = (X[start : start + at_a_time] for start in range(0, len(X), at_a_time))
-        found = np.column_stack([found, np.concatenate([forest(chunk) for chunk in chunks])])
+        found = np.column_stack([found, forest(X)])
     return np.log(np.maximum(found, LEAST_DISTANCE))
 
 

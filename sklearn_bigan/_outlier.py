@@ -5,16 +5,16 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, _fit_context, clone
-from sklearn.ensemble import IsolationForest
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from sklearn_bigan._anomaly import AnomalyScore
-from sklearn_bigan._data.rows import check_kind, checked_rows
+from sklearn_bigan._data.rows import check_kind, checked_rows, unweighted
 from sklearn_bigan._forest import ForestScore
 from sklearn_bigan._parameters import draw_seed
 from sklearn_bigan._runtime.inference import chunk_rows
+from sklearn_bigan._runtime.memory import explains_memory_of_use
 from sklearn_bigan._runtime.settings import numpy_settings
 from sklearn_bigan._transformer import BiGANTransformer
 
@@ -128,6 +128,7 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         self.contamination = contamination
         self.random_state = random_state
 
+    @unweighted
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train the networks, and find the threshold.
@@ -164,25 +165,32 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         kind = self.distance
         if kind == "auto":
             kind = "combined" if is_table else "hidden"
-        n_left_out = min(int(self.trim * len(X)), len(X) - 2)
+        n_left_out = min(round(self.trim * len(X)), len(X) - 2)
         forest, normal = None, X
         if kind == "combined" or n_left_out:
             with numpy_settings():
-                forest = IsolationForest(random_state=seed).fit(X)
-                by_oddness = np.argsort(forest.score_samples(X), kind="stable")
-                normal = X[np.sort(by_oddness[n_left_out:])]
+                forest = ForestScore.fit(X, seed)
+        if forest is not None and n_left_out:
+            oddest_first = np.argsort(-forest(X), kind="stable")
+            normal = X[np.sort(oddest_first[n_left_out:])]
+
         transformer = BiGANTransformer() if self.transformer is None else clone(self.transformer)
-        if transformer.random_state is None:
+        if transformer.random_state is None and self.random_state is not None:
             transformer.set_params(random_state=seed)
         self.transformer_ = transformer.fit(normal)
-        net = self.transformer_.net_
-        with numpy_settings():
-            self._median = np.median(normal, axis=0)
-            in_score = None
-            if forest is not None and kind == "combined":
-                in_score = ForestScore.of(forest)
-            self._score = AnomalyScore.fit(net, DISTANCES_OF[kind], in_score, normal, seed)
-            self.offset_ = self._threshold(self._score_samples(X))
+        if hasattr(self, "feature_names_in_"):
+            self.transformer_.feature_names_in_ = self.feature_names_in_
+        self._fit_score(kind, forest if kind == "combined" else None, normal, seed)
+        self.offset_ = self._threshold(self._score_samples(X))
+
+    @explains_memory_of_use
+    @numpy_settings()
+    def _fit_score(
+        self, kind: str, forest: ForestScore | None, normal: np.ndarray, seed: int
+    ) -> None:
+        self._median = np.median(normal, axis=0)
+        names = DISTANCES_OF[kind]
+        self._score = AnomalyScore.fit(self.transformer_.net_, names, forest, normal, seed)
 
     def _threshold(self, scores: np.ndarray) -> float:
         if self.contamination != "auto":
@@ -206,6 +214,7 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         """
         return self._score_samples(checked_rows(self, X))
 
+    @explains_memory_of_use
     def _score_samples(self, X: np.ndarray) -> np.ndarray:
         return -self._score(self.transformer_.net_, X)
 
@@ -259,11 +268,11 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         """
         X = checked_rows(self, X)
         scores = self._score_samples(X)
-        gains = np.empty(X.shape)
-        for row, score, gain in zip(X, scores, gains, strict=True):
-            for cut in gen_batches(len(row), chunk_rows(len(row))):
-                columns = np.arange(len(row))[cut]
-                replaced = np.tile(row, (len(columns), 1))
-                replaced[np.arange(len(columns)), columns] = self._median[cut]
-                gain[cut] = self._score_samples(replaced) - score
-        return gains
+        gains = np.empty(X.size)
+        # Each value of X is replaced in a row of its own, as many as are scored at a time.
+        for cut in gen_batches(X.size, chunk_rows(X.shape[1])):
+            row, column = np.divmod(np.arange(X.size)[cut], X.shape[1])
+            replaced = X[row].astype(np.float64)
+            replaced[np.arange(len(row)), column] = self._median[column]
+            gains[cut] = self._score_samples(replaced) - scores[row]
+        return gains.reshape(X.shape)

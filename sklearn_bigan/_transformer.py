@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Mapping
-from functools import wraps
 from numbers import Integral
 from types import MethodType
 from typing import Any, Self, cast
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from sklearn_bigan import _parameters as parameters
 from sklearn_bigan._anomaly import Encoded, egbad
-from sklearn_bigan._data.rows import check_kind, checked_rows, dense, extremes
+from sklearn_bigan._data.rows import check_kind, checked_rows, dense, extremes, unweighted
 from sklearn_bigan._data.statistics import ColumnStatistics
 from sklearn_bigan._files.content import Content
 from sklearn_bigan._files.onnx import encoder_model, generator_model
@@ -34,7 +33,7 @@ from sklearn_bigan._runtime.device import check_device_name, resolve_device
 from sklearn_bigan._runtime.distributed import from_first, rank_and_size
 from sklearn_bigan._runtime.files import file_to_write, replace_file
 from sklearn_bigan._runtime.inference import chunk_rows
-from sklearn_bigan._runtime.memory import explains_out_of_memory
+from sklearn_bigan._runtime.memory import explains_memory_of_use, explains_out_of_memory
 from sklearn_bigan._runtime.settings import numpy_settings, training_settings
 from sklearn_bigan._training.callbacks import without_live
 from sklearn_bigan._training.checkpoint import Checkpoint, fingerprint
@@ -59,11 +58,6 @@ _explains_memory_of_training = explains_out_of_memory(
     "There is not enough memory to train. Lower batch_size or hidden_layer_sizes, or pass X as an "
     "np.memmap, which is read in blocks. If it is an accelerator that has too little, device='cpu' "
     "trains in the memory of the host. The estimator is as it was before the call."
-)
-_explains_memory_of_use = explains_out_of_memory(
-    "There is not enough memory for the result, or to compute it. Pass or ask for fewer rows at a "
-    "time. If it is an accelerator that has too little, save the model and load it with "
-    "device='cpu'."
 )
 
 
@@ -118,21 +112,6 @@ class _AvailableFor:
                 f"{self.why}."
             )
         return MethodType(self.method, estimator)
-
-
-def _unweighted(fit: Callable[..., Any]) -> Callable[..., Any]:
-    """Say that rows cannot be weighted, where Python would say that the keyword is unexpected."""
-
-    @wraps(fit)
-    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if "sample_weight" in kwargs:
-            raise TypeError(
-                f"{type(self).__name__}.{fit.__name__} takes no sample_weight: rows cannot be "
-                f"weighted. Leave it out, or repeat rows of X."
-            )
-        return fit(self, *args, **kwargs)
-
-    return checked
 
 
 class BiGANTransformer(
@@ -438,7 +417,7 @@ class BiGANTransformer(
 
     # Training.
 
-    @_unweighted
+    @unweighted
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on X, from scratch unless `warm_start`.
@@ -477,7 +456,7 @@ class BiGANTransformer(
         """
         return self._train(X, y, go_on=self.warm_start, decay=True)
 
-    @_unweighted
+    @unweighted
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one pass over X, on top of what was learned before.
@@ -655,7 +634,7 @@ class BiGANTransformer(
 
     # Encoding.
 
-    @_explains_memory_of_use
+    @explains_memory_of_use
     def transform(self, X: Any) -> np.ndarray:
         """Encode X: the mean of q(z | x), the encoder's hidden features, or both.
 
@@ -703,7 +682,7 @@ class BiGANTransformer(
         return names
 
     @_AvailableFor("posterior", "gaussian", "have no standard deviation")
-    @_explains_memory_of_use
+    @explains_memory_of_use
     def posterior_moments(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation of q(z | x); only with a Gaussian posterior.
 
@@ -727,7 +706,7 @@ class BiGANTransformer(
         return both[:, : encoder.latent_dim], both[:, encoder.latent_dim :]
 
     @_AvailableFor("prior", "mixture", "have no clusters")
-    @_explains_memory_of_use
+    @explains_memory_of_use
     def predict_cluster(self, X: Any) -> np.ndarray:
         """Return the cluster of the prior that each row's code lies in; only with a mixture prior.
 
@@ -754,7 +733,7 @@ class BiGANTransformer(
 
     # Generation.
 
-    @_explains_memory_of_use
+    @explains_memory_of_use
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Generate x_hat = G(z) from codes.
 
@@ -790,7 +769,7 @@ class BiGANTransformer(
             )
         return self._generate(Z[:, : self.net_.module_.averaged.encoder.latent_dim])
 
-    @_explains_memory_of_use
+    @explains_memory_of_use
     def sample(
         self,
         n_samples: int = 1,
@@ -843,7 +822,7 @@ class BiGANTransformer(
             )
         return int(cluster)
 
-    @_explains_memory_of_use
+    @explains_memory_of_use
     def reconstruct(self, X: Any) -> np.ndarray:
         """Return G(E(X)).
 
@@ -873,7 +852,7 @@ class BiGANTransformer(
 
     # Scores.
 
-    @_explains_memory_of_use
+    @explains_memory_of_use
     @numpy_settings()
     def score(self, X: Any, y: Any = None) -> float:
         """Return the share of the variation of X that G(E(X)) explains; comparable with PCA's.
@@ -904,7 +883,7 @@ class BiGANTransformer(
             return 1.0 if residual == 0 else 0.0
         return float(1 - residual / total)
 
-    @_explains_memory_of_use
+    @explains_memory_of_use
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is: minus the anomaly score of EGBAD (Zenati et al. 2018).
 
@@ -950,11 +929,12 @@ class BiGANTransformer(
     @property
     def _n_features_out(self) -> int:
         check_is_fitted(self)
-        encoder = self.net_.module_.averaged.encoder
+        kind, encoder = parameters.features(self), self.net_.module_.averaged.encoder
+        if kind == "latent":  # naming the hidden features of images takes a pass of the encoder
+            return encoder.latent_dim
         names = encoder.feature_names
         n_hidden = encoder.n_hidden if names is None else len(names)
-        widths = {"latent": encoder.latent_dim, "hidden": n_hidden}
-        return widths.get(parameters.features(self), sum(widths.values()))
+        return n_hidden if kind == "hidden" else encoder.latent_dim + n_hidden
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         shown = super().__repr__(N_CHAR_MAX)

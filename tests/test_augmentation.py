@@ -59,14 +59,16 @@ def test_every_second_image_is_mirrored():
     assert 0.35 < is_mirrored.float().mean() < 0.65  # four standard errors
 
 
-def test_a_crop_is_a_part_of_the_image_enlarged_and_rotated():
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 32), (64, 32)])
+def test_a_crop_is_a_part_of_the_image_enlarged_and_rotated(height, width):
     # Brightness rises from left to right. Rotated, it rises downwards, too; in a narrow crop, less.
-    slope = torch.linspace(0, 1, 32).expand(32, 32).flatten().repeat(500, 1)
-    cropped = views(slope, (32, 32, 1), "crop").view(-1, 32, 32)
+    slope = torch.linspace(0, 1, width).expand(height, width).flatten().repeat(500, 1)
+    cropped = views(slope, (height, width, 1), "crop").view(-1, height, width)
     assert cropped.min() >= 0  # nothing is invented
     assert cropped.max() <= 1 + 1e-6
-    middle = cropped[:, 12:20, 12:20]  # reflections are outside
-    across, down = ((middle.diff(dim=dim) * 31).mean((1, 2)) for dim in (2, 1))
+    rows, columns = (slice(3 * side // 8, 5 * side // 8) for side in (height, width))
+    middle = cropped[:, rows, columns]  # reflections are outside
+    across, down = ((middle.diff(dim=dim) * (width - 1)).mean((1, 2)) for dim in (2, 1))
     angle = math.radians(MAX_ROTATION)
     cosine = math.cos(angle)
     assert MIN_CROP * cosine - 0.01 < across.min() < MIN_CROP + 0.05

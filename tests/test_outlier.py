@@ -1,11 +1,12 @@
 import pickle
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from factories import raises_in_step, small
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
@@ -75,8 +76,8 @@ def test_the_networks_are_trained_on_the_rows_that_are_not_trimmed(contaminated,
 def test_most_of_the_outliers_are_trimmed(contaminated):
     X = contaminated[0].copy()
     X[400:] *= 5
-    forest = IsolationForest(random_state=draw_seed(0)).fit(X)
-    kept = np.sort(np.argsort(forest.score_samples(X))[154:])
+    forest = ForestScore.fit(X, draw_seed(0))
+    kept = np.sort(np.argsort(-forest(X))[154:])
     assert np.sum(kept >= 400) <= 4
     fitted = detector(trim=0.35).fit(X)
     np.testing.assert_allclose(fitted.transformer_.mean_, X[kept].mean(axis=0))
@@ -113,11 +114,12 @@ def test_a_row_is_scored_alike_alone_and_among_others(trained, contaminated):
     np.testing.assert_array_equal(alone, trained.score_samples(X)[:20])
 
 
-def test_unit_and_origin_of_the_table_do_not_matter(contaminated):
+@pytest.mark.parametrize("origin", [3.0, 1.7e9])  # the second as seconds since 1970
+def test_unit_and_origin_of_the_table_do_not_matter(contaminated, origin):
     X, _ = contaminated
-    other = X * 1024 + np.arange(6)
-    labels = detector(contamination=0.1).fit_predict(X)
-    assert np.mean(detector(contamination=0.1).fit_predict(other) == labels) > 0.97
+    other = X * 1024 + origin * np.arange(1, 7)
+    labels = detector(contamination=0.1, trim=0.1).fit_predict(X)
+    assert np.mean(detector(contamination=0.1, trim=0.1).fit_predict(other) == labels) > 0.97
 
 
 def test_egbads_score_orders_rows_as_the_transformers_score_does(contaminated):
@@ -155,9 +157,17 @@ def test_images_are_scored_by_hidden_features_and_tables_by_all_distances(small_
 @pytest.mark.parametrize("n_rows", [2, 3, 40, 1000])
 def test_the_forests_score_is_scikit_learns(n_rows):
     X = correlated(n_rows)
-    rows = np.vstack([X, 1e6 * X, shuffled(50)])
-    forest = IsolationForest(random_state=0).fit(X)
-    np.testing.assert_allclose(ForestScore.of(forest)(rows), -forest.score_samples(rows), 1e-12)
+    rows, center = np.vstack([X, 1e6 * X, shuffled(50)]), np.median(X, axis=0)
+    forest = IsolationForest(random_state=0).fit(X - center)
+    expected = -forest.score_samples(rows - center)
+    np.testing.assert_allclose(ForestScore.fit(X, 0)(rows), expected, 1e-12)
+
+
+def test_the_forest_scores_values_that_overflow_or_underflow_float32():
+    score = ForestScore.fit(correlated(40), 0)
+    with np.errstate(all="raise"):
+        tiny, huge = score(np.full((1, 6), 1e-300)), score(np.full((1, 6), 1e300))
+    assert 0 < tiny[0] < huge[0]
 
 
 @pytest.mark.parametrize("column", range(6))
@@ -183,6 +193,50 @@ def test_wide_rows_are_explained_in_parts(trained, contaminated, monkeypatch):
     expected = trained.explain(X)
     monkeypatch.setattr("sklearn_bigan._outlier.chunk_rows", lambda n_columns: 4)
     np.testing.assert_array_equal(trained.explain(X), expected)
+
+
+@pytest.mark.parametrize("dtype", [int, bool, np.uint8, np.float32])
+def test_rows_of_any_dtype_are_explained_as_rows_of_floats_are(dtype):
+    random = np.random.default_rng(0)
+    X = np.column_stack([random.normal(size=200), random.integers(0, 2, size=(200, 3))])
+    fitted = detector().fit(X)
+    row = np.array([[1, 0, 1, 1]])
+    np.testing.assert_array_equal(fitted.explain(row.astype(dtype)), fitted.explain(row * 1.0))
+
+
+def test_the_score_is_fitted_to_some_of_many_rows(contaminated, monkeypatch):
+    monkeypatch.setattr("sklearn_bigan._anomaly.MAX_ROWS", 50)
+    X, _ = contaminated
+    one, same, other = (detector(random_state=seed).fit(X) for seed in (0, 0, 1))
+    assert np.isfinite(one.score_samples(X)).all()
+    np.testing.assert_array_equal(one._score.center, same._score.center)
+    assert (one._score.center != other._score.center).any()
+
+
+def test_a_checkpoint_is_resumed_without_a_random_state(contaminated, tmp_path):
+    X, _ = contaminated
+    given = {"checkpoint": (tmp_path / "rows.checkpoint", 1e-9), "random_state": None}
+    bigan = BiGANTransformer(3, **NETWORKS | given)
+    broken = clone(bigan).set_params(callbacks=[raises_in_step(20, RuntimeError)])
+    with pytest.raises(RuntimeError):
+        BiGANOutlierDetector(broken).fit(X)
+    assert (tmp_path / "rows.checkpoint").exists()
+    BiGANOutlierDetector(bigan).fit(X)  # an error if the file were of another random_state
+
+
+def test_rows_cannot_be_weighted(contaminated):
+    with pytest.raises(TypeError, match=r"BiGANOutlierDetector\.fit takes no sample_weight"):
+        detector().fit(contaminated[0], sample_weight=np.ones(440))
+
+
+@pytest.mark.parametrize("method", ["score_samples", "predict", "explain"])
+def test_too_little_memory_for_a_score_is_explained(trained, contaminated, monkeypatch, method):
+    def no_memory(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(type(trained.transformer_.net_), "map_rows", no_memory)
+    with pytest.raises(MemoryError, match="fewer rows at a time"):
+        getattr(trained, method)(contaminated[0])
 
 
 def test_the_given_transformer_stays_as_it_is(contaminated):
@@ -237,14 +291,15 @@ def test_data_frames_keep_their_names(contaminated):
     assert list(fitted.feature_names_in_) == list("abcdef")
     with pytest.raises(ValueError, match="feature names"):
         fitted.predict(X[list("fedcba")])
+    assert fitted.transformer_.transform(X).shape == (440, 3)  # no warning that names are unknown
+    assert not hasattr(fitted.fit(X.to_numpy()).transformer_, "feature_names_in_")
 
 
 @pytest.mark.parametrize("n_distinct", [1, 2])
 def test_rows_that_are_nearly_all_equal_get_finite_scores(n_distinct):
     X = np.repeat(np.arange(n_distinct)[:, None], [40 // n_distinct] * n_distinct, axis=0)
     X = np.repeat(X, 4, axis=1).astype(float)
-    with warnings.catch_warnings(record=True):
-        fitted = detector().fit(X)
+    fitted = detector().fit(X)
     assert np.isfinite(fitted.score_samples(X)).all()
     assert (fitted.predict(X) == 1).all()
 
@@ -300,6 +355,27 @@ def test_the_display_takes_names_from_a_data_frame_or_from_the_caller(contaminat
     assert set(given.names) == set("uvwxyz")
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_the_display_of_a_pipeline_shows_the_values_of_x_where_steps_keep_its_columns(contaminated):
+    X = pd.DataFrame(1000 * contaminated[0], columns=list("abcdef"))
+    row = X.iloc[[405]]
+    scaled = make_pipeline(StandardScaler(), detector()).fit(X)
+    display = OutlierDisplay.from_estimator(scaled, row)
+    np.testing.assert_array_equal(display.values, row[display.names].to_numpy()[0])
+    rotated = make_pipeline(PCA(3), detector()).fit(X)
+    display = OutlierDisplay.from_estimator(rotated, row)
+    assert set(display.names) == {"x0", "x1", "x2"}
+    by_name = dict(zip(display.names, display.values, strict=True))
+    codes = rotated[:-1].transform(row)[0]
+    np.testing.assert_array_equal([by_name[f"x{i}"] for i in range(3)], codes)
+
+
+@pytest.mark.parametrize("display", [OutlierDisplay, OutlierImagesDisplay])
+def test_the_displays_need_a_detector(display, contaminated, small_digits):
+    with pytest.raises(TypeError, match="'detector' parameter must be a BiGANOutlierDetector, or"):
+        display.from_estimator(small().fit(small_digits), contaminated[0][:1])
+
+
 @pytest.mark.parametrize(
     ("rows", "parameters", "rule"),
     [
@@ -329,6 +405,28 @@ def test_the_oddest_images_are_drawn_first_above_what_the_networks_make_of_them(
     np.testing.assert_allclose(gap, np.abs(images - made))
     labels = [label.get_text() for label in display.ax_.get_yticklabels()]
     assert labels == ["x", "G(E(x))", "|x - G(E(x))|"] * 2
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_pixel_beyond_white_differs_from_a_white_one(small_digits):
+    fitted = BiGANOutlierDetector(small(image_shape=(8, 8)), random_state=0).fit(small_digits)
+    glaring = np.full((1, 64), 1.09)
+    gap = OutlierImagesDisplay.from_estimator(fitted, glaring).images[2].ravel()
+    expected = np.abs(glaring - fitted.transformer_.reconstruct(glaring))[0].clip(0, 1)
+    np.testing.assert_allclose(gap, expected, atol=1e-6)
+    assert (expected > 1.0 - fitted.transformer_.reconstruct(glaring)[0]).any()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_images_of_a_pipeline_are_drawn_in_the_units_of_a_data_frame(small_digits):
+    X = pd.DataFrame(16 * small_digits)
+    X.columns = [f"pixel{i}" for i in range(64)]
+    networks = small(image_shape=(8, 8))
+    pipe = make_pipeline(StandardScaler(with_std=False), BiGANOutlierDetector(networks)).fit(X)
+    display = OutlierImagesDisplay.from_estimator(pipe, X, n_images=5)
+    oddest = X.iloc[np.argsort(pipe.score_samples(X), kind="stable")[:5]].to_numpy()
+    low, high = oddest.min(), oddest.max()
+    np.testing.assert_allclose(display.images[0].reshape(5, 64), (oddest - low) / (high - low))
 
 
 @pytest.mark.parametrize(

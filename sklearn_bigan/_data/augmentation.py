@@ -27,7 +27,7 @@ MAX_ROTATION = 10.0
 # The contrast of a channel changes by up to this share, its brightness by up to this multiple of
 # the data's standard deviation.
 CONTRAST, BRIGHTNESS = 0.4, 0.8
-# Probability that a colour image becomes grey.
+# Probability that a colour image becomes grey, before contrast and brightness change by channel.
 GREY_PROBABILITY = 0.2
 
 
@@ -84,12 +84,13 @@ def _crop_and_flip(maps: Tensor, draws: ViewDraws) -> Tensor:
     mirror = torch.ones(n, device=device)
     if draws.flip is not None:
         mirror = torch.where(draws.flip < 0, -1.0, mirror)
-    # Point (u, v) of the view is point R (width u, height v) + (across, down) of the image.
-    cos, sin = angle.cos(), angle.sin()
+    # Point (u, v) of the view is point R (width u, height v) + (across, down) of the image, where
+    # both sides of an image go from -1 to 1: rotating takes their ratio.
+    cos, sin, ratio = angle.cos(), angle.sin(), maps.shape[2] / maps.shape[3]
     frame = torch.stack(
         [
-            torch.stack([cos * width * mirror, -sin * height, across], dim=1),
-            torch.stack([sin * width * mirror, cos * height, down], dim=1),
+            torch.stack([cos * width * mirror, -sin * height * ratio, across], dim=1),
+            torch.stack([sin * width * mirror / ratio, cos * height, down], dim=1),
         ],
         dim=1,
     )

@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn_bigan._runtime.settings import numpy_settings
 
 # Dtypes of numbers and of what may hold numbers; scikit-learn judges the latter and complex ones.
 NUMERIC_KINDS = "biufcOSU"
+DATE_KINDS = ("m", "M")
 
 # What numpy and scikit-learn read arrays and data frames by.
 ARRAY_PROTOCOLS = ("__array__", "__array_interface__", "__dataframe__")
@@ -50,6 +52,27 @@ def check_kind(X: Any, name: str = "X") -> None:
             f"{name} must be numeric. Got {dates}; convert dates and durations to numbers first, "
             f"for example to days: (dates - dates.min()) / np.timedelta64(1, 'D')."
         )
+    kind = getattr(getattr(X, "dtype", None), "kind", "f")
+    if kind not in NUMERIC_KINDS:
+        raise TypeError(
+            f"{name} must be numeric. Got dtype {X.dtype}; pass an array of numbers, for example "
+            f"that of the numeric columns."
+        )
+
+
+def unweighted(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """Say that rows cannot be weighted, where Python would say that the keyword is unexpected."""
+
+    @wraps(fit)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if "sample_weight" in kwargs:
+            raise TypeError(
+                f"{type(self).__name__}.{fit.__name__} takes no sample_weight: rows cannot be "
+                f"weighted. Leave it out, or repeat rows of X."
+            )
+        return fit(self, *args, **kwargs)
+
+    return checked
 
 
 def checked_rows(estimator: BaseEstimator, X: Any, accept_sparse: str | bool = False) -> Any:
@@ -159,10 +182,9 @@ def _flattening(shape: tuple[Any, ...], name: str) -> str:
 
 
 def _dates(X: Any) -> str:
-    """Name what in X is a date, a duration or of another dtype that is no number; "" if nothing."""
+    """Name what in X is a date or a duration; "" if nothing is."""
     dtype = getattr(X, "dtype", None)
-    kind = getattr(dtype, "kind", None)
-    if kind is not None and kind not in NUMERIC_KINDS:
+    if getattr(dtype, "kind", None) in DATE_KINDS:
         return f"dtype {dtype}"
     columns, dtypes = getattr(X, "columns", None), getattr(X, "dtypes", None)
     if columns is None or dtypes is None:
@@ -171,7 +193,7 @@ def _dates(X: Any) -> str:
     wrong = [
         f"column {column!r} of dtype {of_column}"
         for column, of_column in zip(columns, dtypes, strict=False)
-        if getattr(of_column, "kind", "O") in ("m", "M")
+        if getattr(of_column, "kind", "O") in DATE_KINDS
         or getattr(of_column, "is_temporal", lambda: False)()
     ]
     return ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")

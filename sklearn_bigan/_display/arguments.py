@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import _safe_indexing, check_array, check_random_state
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_features, _num_samples
 
 from sklearn_bigan._data.rows import check_kind
 
@@ -37,6 +37,12 @@ def count_rows(X: Any, name: str = "X") -> int:
     """Return the number of rows of X."""
     check_kind(X, name)
     return _num_samples(X)
+
+
+def count_columns(X: Any, name: str = "X") -> int:
+    """Return the number of columns of X."""
+    check_kind(X, name)
+    return _num_features(X)
 
 
 def take_rows(X: Any, indices: np.ndarray) -> Any:

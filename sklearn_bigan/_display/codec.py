@@ -11,14 +11,37 @@ from sklearn_bigan.networks.generator import OUTPUT_RANGES
 
 def find_transformer(estimator: Any) -> Any:
     """Return the fitted BiGANTransformer that an estimator is, or ends in."""
+    return _find("estimator", "BiGANTransformer", "reconstruct", estimator)
+
+
+def find_detector(detector: Any) -> Any:
+    """Return the fitted BiGANOutlierDetector that an estimator is, or ends in."""
+    return _find("detector", "BiGANOutlierDetector", "explain", detector)
+
+
+def with_transformer(detector: Any) -> Any:
+    """Return a detector's transformer, behind the steps of the Pipeline that it ends, if any."""
+    transformer = find_detector(detector).transformer_
+    if not isinstance(detector, Pipeline):
+        return transformer
+    *before, (name, _) = detector.steps
+    return Pipeline([*before, (name, transformer)])
+
+
+def steps_before(estimator: Any) -> Pipeline | None:
+    """Return the steps of a Pipeline before its last one, if there are any."""
+    piped = isinstance(estimator, Pipeline) and len(estimator.steps) > 1
+    return estimator[:-1] if piped else None
+
+
+def _find(name: str, kind: str, method: str, estimator: Any) -> Any:
+    """Return the last step, which must be of a kind; its kind alone has the method."""
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not _is_transformer(last):
-        must = (
-            "The 'estimator' parameter must be a BiGANTransformer, or a Pipeline that ends in one"
-        )
+    if not hasattr(last, method):
+        must = f"The '{name}' parameter must be a {kind}, or a Pipeline that ends in one"
         if last is estimator:
             raise TypeError(f"{must}. Got {estimator!r}.")
-        places = [i for i, (_, step) in enumerate(estimator.steps) if _is_transformer(step)]
+        places = [i for i, (_, step) in enumerate(estimator.steps) if hasattr(step, method)]
         remedy = (
             f"; pass pipeline[:{places[-1] + 1 - len(estimator.steps)}], which does."
             if places
@@ -27,10 +50,6 @@ def find_transformer(estimator: Any) -> Any:
         raise TypeError(f"{must}. Got a Pipeline that ends in {type(last).__name__}{remedy}")
     check_is_fitted(last)
     return last
-
-
-def _is_transformer(step: Any) -> bool:
-    return hasattr(step, "reconstruct")
 
 
 class Codec:
@@ -44,8 +63,7 @@ class Codec:
 
     def __init__(self, estimator: Any) -> None:
         self.transformer = find_transformer(estimator)
-        piped = isinstance(estimator, Pipeline) and len(estimator.steps) > 1
-        self.before = estimator[:-1] if piped else None
+        self.before = steps_before(estimator)
 
     def encode(self, X: Any) -> np.ndarray:
         """Return the codes of X, whatever `features` the transformer returns."""

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import OneToOneFeatureMixin
 
-from sklearn_bigan._display.arguments import check_axes, check_number, count_rows, take_rows
+from sklearn_bigan._display.arguments import check_axes, check_number, count_rows
+from sklearn_bigan._display.codec import find_detector, steps_before
 from sklearn_bigan._runtime.extras import require
 
 if TYPE_CHECKING:
@@ -75,15 +76,16 @@ class OutlierDisplay:
 
         Parameters
         ----------
-        detector : BiGANOutlierDetector
-            Fitted detector.
+        detector : BiGANOutlierDetector or Pipeline
+            Fitted detector. A Pipeline must end in one; names and values are those of X where the
+            other steps keep the columns of X, and else those that the detector gets.
         X : array-like of shape (1, n_features)
             The row.
         n_columns : int, default=8
             The largest number of columns that are drawn.
         feature_names : sequence of str or None, default=None
-            Names of all columns. If None, those that the detector was fitted with, or x0, x1 and
-            so on.
+            Names of all columns that the detector gets. If None, those that it was fitted with, or
+            x0, x1 and so on.
         ax : matplotlib Axes or None, default=None
             Axes to plot on. If None, a new figure is created.
 
@@ -98,24 +100,28 @@ class OutlierDisplay:
             If X is not one row, if `n_columns` is below 1, or if there are more or fewer names than
             columns.
         TypeError
-            If `ax` is not a matplotlib Axes.
+            If `detector` does not end in a BiGANOutlierDetector, or `ax` is not a matplotlib Axes.
         """
-        check_is_fitted(detector)
+        last, before = find_detector(detector), steps_before(detector)
         n_columns = check_number("n_columns", n_columns, 1)
         if count_rows(X) != 1:
             raise ValueError(f"X must be one row, such as X[[0]]. Got {count_rows(X)} rows.")
-        gains = detector.explain(X)[0]
+        if feature_names is not None and len(feature_names) != last.n_features_in_:
+            raise ValueError(
+                f"feature_names must have a name for each of the {last.n_features_in_} columns. "
+                f"Got {len(feature_names)}."
+            )
+        scaled = X if before is None else before.transform(X)
+        gains = last.explain(scaled)[0]
+        first, shown = last, scaled
+        if before is not None and _keep_columns(before):
+            first, shown = before, X
         if feature_names is None:
             unnamed = [f"x{number}" for number in range(len(gains))]
-            feature_names = getattr(detector, "feature_names_in_", unnamed)
-        if len(feature_names) != len(gains):
-            raise ValueError(
-                f"feature_names must have a name for each of the {len(gains)} columns. Got "
-                f"{len(feature_names)}."
-            )
+            feature_names = getattr(first, "feature_names_in_", unnamed)
         most = np.argsort(-gains, kind="stable")[:n_columns]
-        values = np.asarray(take_rows(X, np.array([0])), dtype=np.float64)[0]
-        return cls(gains[most], [str(feature_names[i]) for i in most], values[most]).plot(ax)
+        values = np.asarray(shown, dtype=np.float64)[0, most]
+        return cls(gains[most], [str(feature_names[i]) for i in most], values).plot(ax)
 
     def plot(self, ax: "Axes | None" = None) -> Self:
         """Plot the bars.
@@ -149,3 +155,11 @@ class OutlierDisplay:
         self.ax_.invert_yaxis()
         self.ax_.set(title="What makes the row odd", xlabel="gain of the score at the median")
         return self
+
+
+def _keep_columns(before: Any) -> bool:
+    """Return whether the steps of a Pipeline keep the columns of X, as scalers do."""
+    return all(
+        step in (None, "passthrough") or isinstance(step, OneToOneFeatureMixin)
+        for _, step in before.steps
+    )

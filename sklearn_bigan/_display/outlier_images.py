@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from sklearn_bigan._display.arguments import check_number, check_rows, take_rows
-from sklearn_bigan._display.codec import Codec
+from sklearn_bigan._display.arguments import check_number, check_rows, count_columns, take_rows
+from sklearn_bigan._display.codec import Codec, with_transformer
 from sklearn_bigan._display.images import ImagesDisplay, image_shape_of, in_turn, lines_of
 
 if TYPE_CHECKING:
@@ -67,8 +66,9 @@ class OutlierImagesDisplay(ImagesDisplay):
 
         Parameters
         ----------
-        detector : BiGANOutlierDetector
-            Fitted detector.
+        detector : BiGANOutlierDetector or Pipeline
+            Fitted detector. A Pipeline must end in one; reconstructions are brought back to the
+            units of X by the other steps' `inverse_transform`.
         X : array-like of shape (n_samples, n_features)
             Images.
         n_images : int, default=10
@@ -89,19 +89,18 @@ class OutlierImagesDisplay(ImagesDisplay):
         Raises
         ------
         ValueError
-            If there is no `image_shape` or it does not fit X, or if a number is too small.
+            If there is no `image_shape` or it does not fit X, if a number is too small, or if a
+            step of the Pipeline has no `inverse_transform`.
         TypeError
-            If `ax` is not a matplotlib Axes.
+            If `detector` does not end in a BiGANOutlierDetector, or `ax` is not a matplotlib Axes.
         """
-        check_is_fitted(detector)
-        codec = Codec(detector.transformer_)
+        codec = Codec(with_transformer(detector))
         n_images = check_number("n_images", n_images, 1)
         n_columns = check_number("n_columns", n_columns, 1)
-        shape = image_shape_of(codec.transformer, image_shape, detector.n_features_in_)
+        shape = image_shape_of(codec.transformer, image_shape, count_columns(X))
         X = take_rows(X, np.argsort(detector.score_samples(X), kind="stable")[:n_images])
-        rows, reconstructions = check_rows(X), codec.reconstruct(X)
+        rows, made = check_rows(X), codec.reconstruct(X)
         low, high = codec.limits(rows)
-        images, made = (
-            lines_of(part, shape, n_columns, (low, high)) for part in (rows, reconstructions)
-        )
-        return cls(in_turn(images, made, np.abs(images - made))).plot(ax)
+        # Where a pixel is outside of the limits, which are drawn black and white, it differs most.
+        parts = ((rows, (low, high)), (made, (low, high)), (np.abs(rows - made), (0, high - low)))
+        return cls(in_turn(*(lines_of(part, shape, n_columns, to) for part, to in parts))).plot(ax)

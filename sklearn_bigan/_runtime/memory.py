@@ -58,3 +58,10 @@ def _free(error: BaseException) -> None:
     gc.collect()  # networks, optimizers and callbacks refer to one another
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
+
+
+explains_memory_of_use = explains_out_of_memory(
+    "There is not enough memory for the result, or to compute it. Pass or ask for fewer rows at a "
+    "time. If it is an accelerator that has too little, save the model and load it with "
+    "device='cpu'."
+)
