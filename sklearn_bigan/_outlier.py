@@ -136,7 +136,8 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            At least two finite rows, with outliers among them or not.
+            At least two finite rows, with outliers among them or not. Sparse rows must be made
+            dense first.
         y : None
             Ignored.
 

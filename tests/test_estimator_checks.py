@@ -74,6 +74,7 @@ ESTIMATORS = [
     BiGANTransformer(network={"encoder": Body}, **FEW),
     BiGANTransformer(network=CONVOLUTIONAL, **FEW),
     BiGANOutlierDetector(BiGANTransformer(**FEW)),
+    BiGANOutlierDetector(BiGANTransformer(**FEW), distance="hidden", trim=0.1),
 ]
 
 

@@ -121,9 +121,10 @@ class SampleDisplay(ImagesDisplay):
                 f"The 'nearest' parameter must have the columns of the rows passed to fit, "
                 f"{samples.shape[1]}. Got shape {rows.shape}."
             )
-        rows = rows[pairwise_distances_argmin(samples, rows)]
-        limits = codec.limits(rows)
-        return cls(*(lines_of(part, shape, n_columns, limits) for part in (samples, rows))).plot(ax)
+        found = rows[pairwise_distances_argmin(samples, rows)]
+        limits = codec.limits(found)
+        parts = (lines_of(part, shape, n_columns, limits) for part in (samples, found))
+        return cls(*parts).plot(ax)
 
     def _lines(self) -> np.ndarray:
         return self.images if self.nearest is None else in_turn(self.images, self.nearest)
