@@ -11,17 +11,18 @@ rows without labels, finds the odd ones, and says which measurements make them o
 # %%
 # The rows
 # --------
-# 357 benign tumours and 20 malignant ones. The columns have different units, so they are scaled, by
-# quantiles that outliers do not move.
+# 357 benign tumours and 20 malignant ones.
 
 import argparse
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler
 
 from sklearn_bigan import BiGANOutlierDetector, BiGANTransformer, OutlierDisplay
@@ -33,17 +34,17 @@ args = parser.parse_args()
 
 table = load_breast_cancer(as_frame=True)
 malignant, benign = (table.data[table.target == label] for label in (0, 1))
-X = np.vstack([benign, malignant[:20]])
+X = pd.concat([benign, malignant[:20]])
 is_malignant = np.repeat([False, True], [len(benign), 20])
-X = RobustScaler().fit_transform(X)
 
 # %%
 # A detector
 # ----------
+# The columns have different units, so they are scaled, by quantiles that outliers do not move.
 # Beside it, the detector to compare any other with: an isolation forest, which takes a second.
 
 bigan = BiGANTransformer(8, max_epochs=args.epochs, random_state=0)
-detector = BiGANOutlierDetector(bigan, random_state=0).fit(X)
+detector = make_pipeline(RobustScaler(), BiGANOutlierDetector(bigan, random_state=0)).fit(X)
 forest = IsolationForest(random_state=0).fit(X)
 for name, fitted in (("BiGANOutlierDetector", detector), ("IsolationForest", forest)):
     print(f"{name} ROC AUC: {roc_auc_score(is_malignant, -fitted.score_samples(X)):.3f}")
@@ -63,12 +64,11 @@ print(f"{tenth.sum()} rows are the oddest tenth, {is_malignant[tenth].sum()} of 
 # %%
 # Reasons
 # -------
-# What the score would gain if a measurement were at its median, for the oddest malignant tumour.
+# What the score would gain if a measurement were at its median, for the oddest malignant tumour. A
+# scaler keeps the columns, so the display shows them in their own units.
 
 oddest = np.flatnonzero(is_malignant)[scores[is_malignant].argmin()]
-display = OutlierDisplay.from_estimator(
-    detector, X[[oddest]], feature_names=list(table.data.columns)
-)
+display = OutlierDisplay.from_estimator(detector, X.iloc[[oddest]])
 
 # %%
 
