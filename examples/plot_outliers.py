@@ -64,8 +64,8 @@ print(f"{tenth.sum()} rows are the oddest tenth, {is_malignant[tenth].sum()} of 
 # %%
 # Reasons
 # -------
-# What the score would gain if a measurement were at its median, for the oddest malignant tumour. A
-# scaler keeps the columns, so the display shows them in their own units.
+# What each measurement adds to the oddness of the oddest malignant tumour, by its value in place of
+# its median. A scaler keeps the columns, so the display shows them in their own units.
 
 oddest = np.flatnonzero(is_malignant)[scores[is_malignant].argmin()]
 display = OutlierDisplay.from_estimator(detector, X.iloc[[oddest]])

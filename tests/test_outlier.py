@@ -179,13 +179,25 @@ def test_the_column_that_was_spoiled_explains_the_row(trained, column):
     assert np.mean(gains.argmax(axis=1) == column) >= 0.9
 
 
-def test_a_gain_is_what_the_median_in_place_of_the_value_would_change(trained, contaminated):
+def test_a_gain_is_the_mean_of_two_changes_by_the_value_and_the_median(trained, contaminated):
     X, _ = contaminated
-    row = X[405:406]
-    replaced = np.repeat(row, 6, axis=0)
-    np.fill_diagonal(replaced, trained._median)
-    expected = trained.score_samples(replaced) - trained.score_samples(row)
-    np.testing.assert_array_equal(trained.explain(row)[0], expected)
+    row, median = X[405:406], trained._median[None]
+    without, alone = np.repeat(row, 6, axis=0), np.repeat(median, 6, axis=0)
+    np.fill_diagonal(without, median)
+    np.fill_diagonal(alone, row)
+    gained = trained.score_samples(without) - trained.score_samples(row)
+    lost = trained.score_samples(median) - trained.score_samples(alone)
+    np.testing.assert_array_equal(trained.explain(row)[0], (gained + lost) / 2)
+
+
+def test_a_row_that_is_odd_in_columns_that_go_together_is_explained_by_them():
+    random = np.random.default_rng(0)
+    size, others = random.normal(size=(400, 1)), random.normal(size=(400, 4))
+    X = np.hstack([size + 0.05 * random.normal(size=(400, 4)), others])
+    huge = np.zeros((1, 8))
+    huge[0, :4] = 6
+    gains = detector().fit(X).explain(huge)[0]
+    assert gains[:4].min() > max(0, gains[4:].max())
 
 
 def test_wide_rows_are_explained_in_parts(trained, contaminated, monkeypatch):
