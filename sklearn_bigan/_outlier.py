@@ -194,6 +194,19 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         self._median = np.median(normal, axis=0).astype(np.float64)
         names = DISTANCES_OF[kind]
         self._score = AnomalyScore.fit(self.transformer_.net_, names, forest, normal, seed)
+        self._usual = self._usual_score(np.percentile(normal, 75, axis=0))
+
+    def _usual_score(self, quartile: np.ndarray) -> float:
+        """Return the score of the row of all medians with a usual value in one column.
+
+        The median over columns, or some of many, of the score with the upper quartile. Medians
+        alone would not do: their distance is zero, whose logarithm is like no other row's.
+        """
+        varied = np.flatnonzero(quartile != self._median)
+        varied = varied[:: len(varied) // chunk_rows(len(quartile)) + 1]
+        rows = np.tile(self._median, (max(1, len(varied)), 1))
+        rows[np.arange(len(varied)), varied] = quartile[varied]
+        return float(np.median(self._score_samples(rows)))
 
     def _threshold(self, scores: np.ndarray) -> float:
         if self.contamination != "auto":
@@ -256,10 +269,11 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
 
         The mean of two changes of the score, with the medians of the rows that the networks were
         trained on: what the row gains where its value is replaced by the median, and what the row
-        of all medians loses where it gets the value. These are a column's last and first place
-        among the orders that Shapley values are a mean of [3]_. The first change alone misses rows
-        that are odd in many columns that go together, since one median does not go with the other
-        values. Takes as long as scoring ``2 * n_features`` rows for each row of X.
+        of all medians loses where it gets the value in place of a usual one. These are a column's
+        last and first place among the orders that Shapley values are a mean of [3]_. The first
+        change alone misses rows that are odd in many columns that go together, since one median
+        does not go with the other values. Takes as long as scoring ``2 * n_features`` rows for each
+        row of X.
 
         Parameters
         ----------
@@ -273,7 +287,7 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
             median would; they need not add up to the score.
         """
         X = checked_rows(self, X)
-        scores, best = self._score_samples(X), self._score_samples(self._median[None])
+        scores = self._score_samples(X)
         gains = np.empty(X.size)
         # Each value of X is replaced in a row of its own, as many as are scored at a time.
         for cut in gen_batches(X.size, chunk_rows(X.shape[1])):
@@ -283,6 +297,6 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
             alone[number, column] = without[number, column]
             without[number, column] = self._median[column]
             gained = self._score_samples(without) - scores[row]
-            lost = best - self._score_samples(alone)
+            lost = self._usual - self._score_samples(alone)
             gains[cut] = (gained + lost) / 2
         return gains.reshape(X.shape)
