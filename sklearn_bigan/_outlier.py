@@ -88,8 +88,6 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
     ----------
     .. [1] Zenati et al., "Efficient GAN-Based Anomaly Detection", 2018, arXiv:1802.06222.
     .. [2] Liu, Ting and Zhou, "Isolation Forest", ICDM 2008.
-    .. [3] Strumbelj and Kononenko, "An Efficient Explanation of Individual Classifications using
-       Game Theory", JMLR 11, 2010.
 
     Examples
     --------
@@ -270,7 +268,7 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         The mean of two changes of the score, with the medians of the rows that the networks were
         trained on: what the row gains where its value is replaced by the median, and what the row
         of all medians loses where it gets the value in place of a usual one. These are a column's
-        last and first place among the orders that Shapley values are a mean of [3]_. The first
+        last and first place among the orders that Shapley values are a mean of [1]_. The first
         change alone misses rows that are odd in many columns that go together, since one median
         does not go with the other values. Takes as long as scoring ``2 * n_features`` rows for each
         row of X.
@@ -285,6 +283,11 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         gains : ndarray of shape (n_samples, n_features), dtype float64
             In units of `score_samples`. Positive where the column makes the row odder than its
             median would; they need not add up to the score.
+
+        References
+        ----------
+        .. [1] Strumbelj and Kononenko, "An Efficient Explanation of Individual Classifications
+           using Game Theory", JMLR 11, 2010.
         """
         X = checked_rows(self, X)
         scores = self._score_samples(X)
