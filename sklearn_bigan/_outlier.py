@@ -263,15 +263,15 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def explain(self, X: Any) -> np.ndarray:
-        """Return how much each column, or pixel, adds to the oddness of each row.
+        """Return the contribution of each column, or pixel, to the outlier score of each row.
 
         The mean of two changes of the score, with the medians of the rows that the networks were
         trained on: what the row gains where its value is replaced by the median, and what the row
-        of all medians loses where it gets the value in place of a usual one. These are a column's
-        last and first place among the orders that Shapley values are a mean of [1]_. The first
-        change alone misses rows that are odd in many columns that go together, since one median
-        does not go with the other values. Takes as long as scoring ``2 * n_features`` rows for each
-        row of X.
+        of all medians loses where it gets the value in place of a usual one. Shapley values average
+        the effect of a column over all orders in which columns can get their values [1]_; the two
+        changes are the effects in last and in first place. The first alone misses rows that are
+        outliers in many correlated columns, since one median does not go with the other values.
+        Takes as long as scoring ``2 * n_features`` rows for each row of X.
 
         Parameters
         ----------
@@ -281,8 +281,8 @@ class BiGANOutlierDetector(OutlierMixin, BaseEstimator):
         Returns
         -------
         gains : ndarray of shape (n_samples, n_features), dtype float64
-            In units of `score_samples`. Positive where the column makes the row odder than its
-            median would; they need not add up to the score.
+            In units of `score_samples`. Positive where the value makes the row more of an outlier
+            than a usual value would; they need not add up to the score.
 
         References
         ----------

@@ -201,9 +201,8 @@ class BiGANTransformer(
         Weight, at least 0, of the mean of ||x - G(E(x))||^2, divided by that of ||x - mean||^2, in
         standardised units. "auto" is 100, or 50 with `image_shape` (more makes better pictures,
         less makes better hidden features of photographs), and 0 for the published methods. Without
-        it digits' R^2 falls from .87 to below 0. With ``method="auto"`` and a
-        positive weight, the mean squared error of E(G(z)) as an estimate of z is added with weight
-        5.
+        it digits' R^2 falls from .87 to below 0. With ``method="auto"`` and a positive weight, the
+        mean squared error of E(G(z)) as an estimate of z is added with weight 5.
     consistency_weight : float or "auto", default="auto"
         Weight, at least 0, of the contrastive loss. For tables it is the cross-entropy of
         identifying the code of a row's neighbour (see `n_neighbors`) among the codes of the batch,

@@ -114,9 +114,9 @@ def prior_score(estimator: Any, X: Any, y: Any = None, *, random_state: Any = 0)
     """How hard it is to tell codes from draws of the prior, by a classifier two-sample test.
 
     The test of `sample_score`, on the codes of X and as many draws from the prior. A mixture prior
-    is used as `sample` uses it: fitted to the training codes. If codes and prior
-    differ, samples come from codes that G has hardly seen in training. Codes are drawn from
-    q(z | x): with a deterministic posterior they are those of `transform`, whatever `features`.
+    is used as `sample` uses it: fitted to the training codes. If codes and prior differ, samples
+    come from codes that G has hardly seen in training. Codes are drawn from q(z | x): with a
+    deterministic posterior they are those of `transform`, whatever `features`.
 
     Parameters
     ----------

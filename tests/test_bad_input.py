@@ -100,7 +100,7 @@ BAD_ROWS = {
         TypeError,
         r"Got column 'day' of dtype Datetime.*; convert",
     ),
-    "structured": (np.zeros((5, 5), dtype=[("a", float)]), TypeError, "X must be numeric"),
+    "structured": (np.zeros((5, 5), dtype=[("a", float)]), TypeError, "pass an array of numbers"),
     "polars LazyFrame": (pl.DataFrame(X).lazy(), TypeError, r"LazyFrame; pass X\.collect\(\)"),
     "DataLoader": (DataLoader(TensorDataset(TENSORS)), TypeError, "DataLoader; pass its rows as"),
     "Dataset": (TensorDataset(TENSORS), TypeError, "TensorDataset; pass its rows as one array"),

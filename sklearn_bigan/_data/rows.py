@@ -1,4 +1,4 @@
-"""What may be passed as X, before scikit-learn looks at its values; and sparse rows made dense."""
+"""What may be passed to `fit` and to the methods that take X; and sparse rows made dense."""
 
 import math
 import os

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class OutlierDisplay:
     """The columns that make a row odd, with their values.
 
-    A bar is what the column adds to the oddness of the row, by its value in place of its median
-    over the rows that the detector was trained on; see `BiGANOutlierDetector.explain`.
+    A bar is the contribution of a column to the outlier score of the row; see
+    `BiGANOutlierDetector.explain`.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class OutlierDisplay:
         labels = [f"{name} = {value:.4g}" for name, value in pairs]
         self.ax_.barh(np.arange(len(labels)), self.gains, tick_label=labels)
         self.ax_.invert_yaxis()
-        self.ax_.set(title="What makes the row odd", xlabel="gain of the score by the median")
+        self.ax_.set(title="What makes the row odd", xlabel="contribution to the outlier score")
         return self
 
 
